@@ -1,0 +1,37 @@
+package store
+
+import "errors"
+
+// Errors that a store returns, alone or wrapped. A caller branches on them with
+// [errors.Is]; any other error is the driver's and means that the outcome is not known.
+var (
+	// ErrNotFound says that no row has this key.
+	ErrNotFound = errors.New("not found")
+	// ErrExists says that a row with this key is there already.
+	ErrExists = errors.New("already exists")
+	// ErrConflict says that a compare-and-swap lost: somebody else changed the row first.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable says that the database cannot be reached or did not confirm the
+	// commit. The write may have happened.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrSchemaOld says that migrations have to be applied before this binary may run.
+	ErrSchemaOld = errors.New("database schema is older than this binary")
+	// ErrSchemaNew says that a newer binary has migrated the database.
+	ErrSchemaNew = errors.New("database schema is newer than this binary")
+
+	// ErrSerialTaken refuses an issuance whose serial number exists: draw another one.
+	ErrSerialTaken = errors.New("serial number exists")
+	// ErrCallerRevoked refuses an issuance whose caller authenticated with a certificate
+	// that has been revoked.
+	ErrCallerRevoked = errors.New("certificate of the caller is revoked")
+	// ErrKeyBlocked refuses an issuance for a public key that has been blocked.
+	ErrKeyBlocked = errors.New("public key is blocked")
+	// ErrEntryGone refuses an issuance whose entry has been deleted.
+	ErrEntryGone = errors.New("entry no longer exists")
+	// ErrTokenUsed refuses an issuance whose join token was consumed by another one.
+	ErrTokenUsed = errors.New("join token is already used")
+	// ErrTokenExpired refuses an issuance whose join token has expired.
+	ErrTokenExpired = errors.New("join token has expired")
+	// ErrReplayed refuses an issuance whose JWT (issuer and jti) has been used before.
+	ErrReplayed = errors.New("token was used before")
+)

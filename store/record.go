@@ -1,0 +1,105 @@
+package store
+
+import "time"
+
+// Serial is the serial number of a certificate as 19 big-endian octets. The first three
+// are the day of NotAfter, counted in UTC days since 1 January 1970; the other sixteen
+// are random. The day leads a look-up by serial number to the one partition that can hold
+// the row, and makes a unique index per partition a unique index over all of them.
+// The zero value means "none".
+type Serial [19]byte
+
+// Day is the UTC day of NotAfter, counted since 1 January 1970.
+func (s Serial) Day() int { return int(s[0])<<16 | int(s[1])<<8 | int(s[2]) }
+
+// IsZero reports whether s names no certificate.
+func (s Serial) IsZero() bool { return s == Serial{} }
+
+// Record is the durable row of one issued certificate: who asked, by which method and from
+// where, for which identity, under which profile and issuer, and the certificate itself.
+// A record never changes; revocation is a row of its own ([Revocation]).
+type Record struct {
+	Serial       Serial
+	SPIFFEID     string
+	DNSNames     []string
+	Profile      string
+	Issuer       string   // authority ID
+	KeyHash      [32]byte // SHA-256 of the SubjectPublicKeyInfo
+	KeyAlgorithm string
+	IssuedAt     time.Time
+	NotBefore    time.Time
+	NotAfter     time.Time
+
+	Method    string // how the caller was authenticated: join_token, jwt, mtls, internal
+	Caller    string // who the caller was: a SPIFFE ID, issuer and subject, a token ID
+	Address   string // network address of the caller, without the port
+	EntryID   string // the entry that allowed it; empty when an administrator did, or Pando itself
+	Replaces  Serial // the certificate that this one renews; zero when it renews none
+	RequestID string
+
+	Certificate []byte // DER
+
+	// Revoked is filled when a record is read, nil while the certificate is not revoked.
+	Revoked *Revocation
+}
+
+// Issuance is a record to insert, and the conditions that must hold in the transaction
+// that inserts it. Zero values ask for nothing.
+type Issuance struct {
+	Record
+
+	CallerSerial Serial   // must not be revoked
+	TokenHash    [32]byte // join token to consume; see TokenUse
+	Replay       Replay   // JWT to consume
+}
+
+// HasToken reports whether the issuance consumes a join token.
+func (i *Issuance) HasToken() bool { return i.TokenHash != [32]byte{} }
+
+// Replay identifies a JWT that may be used once. It is remembered until ExpiresAt, after
+// which the token is refused for its age.
+type Replay struct {
+	Issuer    string
+	ID        string // jti
+	ExpiresAt time.Time
+}
+
+// IsZero reports whether there is no JWT to consume.
+func (r Replay) IsZero() bool { return r.ID == "" }
+
+// State is what became of a certificate.
+type State string
+
+// States of a certificate, as of a moment: live, past NotAfter, or revoked before it.
+const (
+	StateLive    State = "live"
+	StateExpired State = "expired"
+	StateRevoked State = "revoked"
+)
+
+// RecordFilter selects records. Zero fields select everything.
+type RecordFilter struct {
+	SPIFFEID      string
+	Issuer        string
+	State         State
+	ExpiresBefore time.Time
+
+	Now   time.Time // the moment that State refers to; required with State
+	After Cursor    // the last record of the previous page
+	Limit int       // required, 1 to 1000
+}
+
+// Cursor is a place in the order of a listing: latest NotAfter first, then by serial.
+type Cursor struct {
+	NotAfter time.Time
+	Serial   Serial
+}
+
+// Revocation withdraws one certificate before it expires.
+type Revocation struct {
+	Serial    Serial
+	Issuer    string
+	NotAfter  time.Time
+	RevokedAt time.Time
+	Reason    int // CRLReason, RFC 5280 section 5.3.1
+}

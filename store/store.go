@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// These interfaces are what the two stores have in common, by subject. A consumer declares
+// the one or two that it calls; storetest takes them all. All methods are safe for
+// concurrent use.
+
+// Inserter writes issuances.
+type Inserter interface {
+	// InsertBatch writes the batch in one transaction. When it returns nil, each issuance
+	// is either durable (its error is nil) or refused (its error is one of ErrSerialTaken,
+	// ErrCallerRevoked, ErrKeyBlocked, ErrEntryGone, ErrTokenUsed, ErrTokenExpired,
+	// ErrReplayed) and left no row. A join token or a JWT that appears twice in a batch is
+	// consumed by the first. When it returns an error, nothing may be released.
+	// now is the time that join tokens are judged by.
+	InsertBatch(ctx context.Context, batch []*Issuance, now time.Time) ([]error, error)
+}
+
+// Records reads what was issued.
+type Records interface {
+	// Record returns ErrNotFound for a serial number that was never issued or is pruned.
+	Record(ctx context.Context, serial Serial) (*Record, error)
+	// Records returns at most f.Limit records, latest NotAfter first.
+	Records(ctx context.Context, f RecordFilter) ([]Record, error)
+}
+
+// Revocations withdraws certificates and keys. Both wait for the insertions in flight; each
+// insertion that starts later sees them. Both are idempotent.
+type Revocations interface {
+	// Revoke returns ErrNotFound for an unknown serial number. The first revocation of a
+	// certificate stands: its time and reason are not changed by another one.
+	Revoke(ctx context.Context, serial Serial, at time.Time, reason int, audit Audit) error
+	BlockKey(ctx context.Context, keyHash [32]byte, at time.Time, audit Audit) error
+}
+
+// Entries keeps the rules.
+type Entries interface {
+	CreateEntry(ctx context.Context, e Entry, audit Audit) error // ErrExists
+	Entry(ctx context.Context, id string) (*Entry, error)        // ErrNotFound
+	Entries(ctx context.Context, f EntryFilter) ([]Entry, error) // ordered by ID
+	DeleteEntry(ctx context.Context, id string, audit Audit) error
+}
+
+// EntryVersions tells whether the entries have changed.
+type EntryVersions interface {
+	// EntryVersion is a number that changes with every change of the entries.
+	EntryVersion(ctx context.Context) (uint64, error)
+}
+
+// Tokens keeps join tokens. They are consumed by InsertBatch.
+type Tokens interface {
+	// CreateToken returns ErrNotFound when the entry does not exist, or is not for join tokens.
+	CreateToken(ctx context.Context, t Token, audit Audit) error
+	// Token finds a token by the SHA-256 of its secret, used or not; ErrNotFound.
+	Token(ctx context.Context, hash [32]byte) (*Token, error)
+}
+
+// Generations keeps the authorities.
+type Generations interface {
+	// Generation returns the current one; ErrNotFound before the first.
+	Generation(ctx context.Context) (*Generation, error)
+	// ReplaceGeneration makes next current if the current number is from (0: there is
+	// none), and ErrConflict otherwise. next.Number must be from+1.
+	ReplaceGeneration(ctx context.Context, from uint64, next Generation, audit Audit) error
+}
+
+// Audits reads the audit rows.
+type Audits interface {
+	// Audits returns at most limit rows with a Seq below before (0: the newest), newest first.
+	Audits(ctx context.Context, before int64, limit int) ([]Audit, error)
+}
+
+// Upkeep is the work that a scheduler does.
+type Upkeep interface {
+	// Prepare makes what insertions will need until the given time (partitions, on Postgres).
+	Prepare(ctx context.Context, now, until time.Time) error
+	// Prune drops records whose certificate expired before the given time, and used or
+	// expired tokens and replays. It never drops what a revocation still needs.
+	Prune(ctx context.Context, now, before time.Time) error
+}
+
+// Health tells whether writes are accepted.
+type Health interface {
+	// Ping returns nil when the store accepts writes now.
+	Ping(ctx context.Context) error
+}
