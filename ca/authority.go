@@ -1,0 +1,105 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"strings"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// Role says what an authority is for.
+type Role string
+
+// A root is self-signed and signs intermediates; an intermediate signs leaves.
+const (
+	RoleRoot         Role = "root"
+	RoleIntermediate Role = "intermediate"
+)
+
+// State is where an authority stands in its life; see the package comment.
+type State string
+
+// The states of an authority.
+const (
+	StatePrepared State = "prepared" // published when it is a root; signs nothing yet
+	StateActive   State = "active"   // signs
+	StateRetiring State = "retiring" // signs no more; what it signed is still good
+	StateRetired  State = "retired"  // nothing that it signed is left; no longer published
+	StateTainted  State = "tainted"  // perhaps compromised; published until all is re-issued
+	StateRevoked  State = "revoked"  // trusted by nobody
+)
+
+// Published reports whether a root in this state is part of the trust bundle.
+func (s State) Published() bool {
+	switch s {
+	case StatePrepared, StateActive, StateRetiring, StateTainted:
+		return true
+	}
+	return false
+}
+
+// URLs are templates of the URLs that certificates carry. "{authority}" in them stands for
+// the ID of the authority that signed the certificate. An empty template leaves the
+// extension out.
+type URLs struct {
+	Issuer string // AIA caIssuers: the issuer's certificate (RFC 5280, section 4.2.2.1)
+	CRL    string // CRL distribution point (RFC 5280, section 4.2.1.13)
+}
+
+// expand returns the URLs in certificates that this authority signs, as the slices that
+// crypto/x509 wants.
+func (u URLs) expand(authority string) (issuer, crl []string) {
+	one := func(template string) []string {
+		if template == "" {
+			return nil
+		}
+		return []string{strings.ReplaceAll(template, "{authority}", authority)}
+	}
+	return one(u.Issuer), one(u.CRL)
+}
+
+// AuthorityID returns the ID of the authority with this certificate: the first eight octets
+// of the SHA-256 of its DER, in hex.
+func AuthorityID(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Authority is a root or an intermediate of a [Set]. It is immutable.
+type Authority struct {
+	id       string
+	role     Role
+	state    State
+	parentID string
+	cert     *x509.Certificate
+	keyHash  KeyHash
+	signer   crypto.Signer // nil when the key is not at hand
+	parent   *Authority    // nil for a root
+
+	// Made once for every leaf: see Sign.
+	trustDomain spiffeid.TrustDomain
+	issuerURLs  []string
+	crlURLs     []string
+	chain       [][]byte // DER, this authority first, without the root
+}
+
+// ID returns the short, stable name of the authority; see [AuthorityID].
+func (a *Authority) ID() string { return a.id }
+
+// Role returns what the authority is for.
+func (a *Authority) Role() Role { return a.role }
+
+// State returns the state of the authority in this set.
+func (a *Authority) State() State { return a.state }
+
+// ParentID returns the ID of the root that signed the authority, "" for a root.
+func (a *Authority) ParentID() string { return a.parentID }
+
+// Certificate returns the authority's certificate. It is shared: do not modify it.
+func (a *Authority) Certificate() *x509.Certificate { return a.cert }
+
+// CanSign reports whether the authority's key is at hand.
+func (a *Authority) CanSign() bool { return a.signer != nil }

@@ -1,0 +1,121 @@
+package ca
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// VerifyPeer verifies the certificate that a peer presents as a client, and returns its
+// SPIFFE ID (X509-SVID, section 5; RFC 5280, section 6). The certificate must be a leaf of
+// this trust domain for client authentication, valid at now, with a chain to a published
+// root through no revoked authority. Whether the certificate itself was revoked is for the
+// store to say.
+//
+// A leaf of an intermediate of this set costs one signature verification, and needs no
+// presented intermediates: its chain above was verified by [NewSet].
+func (s *Set) VerifyPeer(cert *x509.Certificate, intermediates []*x509.Certificate, now time.Time) (spiffeid.ID, error) {
+	id, err := s.checkPeer(cert, now)
+	if err != nil {
+		return spiffeid.ID{}, fmt.Errorf("verify peer: %w", err)
+	}
+	if issuer := s.issuerOf(cert); issuer != nil {
+		err = issuer.vouches(cert, now)
+	} else {
+		err = s.verifyPath(cert, intermediates, now)
+	}
+	if err != nil {
+		return spiffeid.ID{}, fmt.Errorf("verify peer: %w", err)
+	}
+	return id, nil
+}
+
+// checkPeer checks what can be seen in the leaf alone (X509-SVID, section 5.2).
+func (s *Set) checkPeer(cert *x509.Certificate, now time.Time) (spiffeid.ID, error) {
+	id, err := spiffeid.FromCertificate(cert)
+	switch {
+	case err != nil:
+		return spiffeid.ID{}, err
+	case !id.MemberOf(s.trustDomain):
+		err = fmt.Errorf("SPIFFE ID %s is not in trust domain %s", id, s.trustDomain)
+	case id.Path() == "":
+		err = fmt.Errorf("SPIFFE ID %s is that of an authority", id)
+	case cert.IsCA:
+		err = errors.New("certificate is that of a CA")
+	case cert.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
+		err = errors.New("certificate has the key usage of a CA")
+	case cert.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		err = errors.New("certificate lacks key usage digitalSignature")
+	case !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
+		err = errors.New("certificate lacks extended key usage clientAuth")
+	case len(cert.UnhandledCriticalExtensions) > 0:
+		err = fmt.Errorf("certificate has an unknown critical extension, %s", cert.UnhandledCriticalExtensions[0])
+	case now.Before(cert.NotBefore):
+		err = fmt.Errorf("certificate is not valid before %s", rfc3339(cert.NotBefore))
+	case now.After(cert.NotAfter):
+		err = fmt.Errorf("certificate expired at %s", rfc3339(cert.NotAfter))
+	}
+	if err != nil {
+		return spiffeid.ID{}, err
+	}
+	return id, nil
+}
+
+// issuerOf returns the intermediate of the set that cert names as its issuer, nil if none.
+func (s *Set) issuerOf(cert *x509.Certificate) *Authority {
+	for _, a := range s.authorities {
+		if a.role == RoleIntermediate &&
+			bytes.Equal(a.cert.SubjectKeyId, cert.AuthorityKeyId) &&
+			bytes.Equal(a.cert.RawSubject, cert.RawIssuer) {
+			return a
+		}
+	}
+	return nil
+}
+
+// vouches reports why the intermediate, which was verified up to its root by NewSet, does
+// not vouch for cert at now.
+func (a *Authority) vouches(cert *x509.Certificate, now time.Time) error {
+	switch {
+	case a.state == StateRevoked:
+		return fmt.Errorf("issuer %s is revoked", a.id)
+	case !a.parent.state.Published():
+		return fmt.Errorf("root %s of issuer %s is not published", a.parentID, a.id)
+	case !a.validAt(now) || !a.parent.validAt(now):
+		return fmt.Errorf("issuer %s or its root is not valid at %s", a.id, rfc3339(now))
+	}
+	if err := cert.CheckSignatureFrom(a.cert); err != nil {
+		return fmt.Errorf("issuer %s: %w", a.id, err)
+	}
+	return nil
+}
+
+func (a *Authority) validAt(now time.Time) bool {
+	return !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
+}
+
+// verifyPath builds a path through intermediates that this set does not know, as after a
+// restore from a backup. A presented certificate with the key of an authority of the set
+// is left out: its own state decides, and it was not the issuer.
+func (s *Set) verifyPath(cert *x509.Certificate, intermediates []*x509.Certificate, now time.Time) error {
+	pool := x509.NewCertPool()
+	for _, c := range intermediates {
+		key, err := HashPublicKey(c.PublicKey)
+		if err != nil || s.OwnsKey(key) {
+			continue
+		}
+		pool.AddCert(c)
+	}
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots:         s.pool,
+		Intermediates: pool,
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err
+}
