@@ -14,6 +14,12 @@ var (
 	// ErrUnavailable says that the database cannot be reached or did not confirm the
 	// commit. The write may have happened.
 	ErrUnavailable = errors.New("database unavailable")
+	// ErrOverloaded says that too many issuances wait to be written. Nothing was written.
+	ErrOverloaded = errors.New("too many issuances are waiting")
+	// ErrInvalid says that a row cannot be kept as it is, whatever the database holds:
+	// an error of the program that made it, or text that no database takes. Nothing was
+	// written.
+	ErrInvalid = errors.New("row is not valid")
 	// ErrSchemaOld says that migrations have to be applied before this binary may run.
 	ErrSchemaOld = errors.New("database schema is older than this binary")
 	// ErrSchemaNew says that a newer binary has migrated the database.
@@ -26,11 +32,13 @@ var (
 	ErrCallerRevoked = errors.New("certificate of the caller is revoked")
 	// ErrKeyBlocked refuses an issuance for a public key that has been blocked.
 	ErrKeyBlocked = errors.New("public key is blocked")
-	// ErrEntryGone refuses an issuance whose entry has been deleted.
+	// ErrEntryGone refuses an issuance whose entry has been deleted, or is not the entry
+	// that its join token is bound to.
 	ErrEntryGone = errors.New("entry no longer exists")
 	// ErrTokenUsed refuses an issuance whose join token was consumed by another one.
 	ErrTokenUsed = errors.New("join token is already used")
-	// ErrTokenExpired refuses an issuance whose join token has expired.
+	// ErrTokenExpired refuses an issuance whose join token has expired; also one whose
+	// token is not there, since used and expired tokens are pruned.
 	ErrTokenExpired = errors.New("join token has expired")
 	// ErrReplayed refuses an issuance whose JWT (issuer and jti) has been used before.
 	ErrReplayed = errors.New("token was used before")

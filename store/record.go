@@ -1,6 +1,14 @@
 package store
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // Serial is the serial number of a certificate as 19 big-endian octets. The first three
 // are the day of NotAfter, counted in UTC days since 1 January 1970; the other sixteen
@@ -17,7 +25,8 @@ func (s Serial) IsZero() bool { return s == Serial{} }
 
 // Record is the durable row of one issued certificate: who asked, by which method and from
 // where, for which identity, under which profile and issuer, and the certificate itself.
-// A record never changes; revocation is a row of its own ([Revocation]).
+// A record never changes; revocation is a row of its own ([Revocation]). Times are kept to
+// the microsecond and come back in UTC; an empty list comes back as nil.
 type Record struct {
 	Serial       Serial
 	SPIFFEID     string
@@ -44,14 +53,45 @@ type Record struct {
 }
 
 // Issuance is a record to insert, and the conditions that must hold in the transaction
-// that inserts it. Zero values ask for nothing.
+// that inserts it. Zero values ask for nothing. At most one of TokenHash and Replay is
+// set: a caller shows one credential.
 type Issuance struct {
 	Record
 
 	CallerSerial Serial   // must not be revoked
-	TokenHash    [32]byte // join token to consume; see TokenUse
+	TokenHash    [32]byte // SHA-256 of the join token to consume, which is bound to EntryID
 	Replay       Replay   // JWT to consume
 }
+
+// Validate returns an error that wraps [ErrInvalid] when no store can keep the issuance:
+// its serial number does not lead with the day of NotAfter, it asks for two one-use
+// credentials, or a text in it holds NUL or is not UTF-8. The stores call it on each row, so
+// that one row that cannot be kept does not fail those that were batched with it.
+func (i *Issuance) Validate() error {
+	switch {
+	case i.Serial.Day() != dayOf(i.NotAfter):
+		return fmt.Errorf("serial number does not lead with the day of NotAfter: %w", ErrInvalid)
+	case i.HasToken() && !i.Replay.IsZero():
+		return fmt.Errorf("issuance consumes a join token and a JWT: %w", ErrInvalid)
+	}
+	for _, text := range [...]string{
+		i.SPIFFEID, i.Profile, i.Issuer, i.KeyAlgorithm, i.Method, i.Caller,
+		i.Address, i.EntryID, i.RequestID,
+	} {
+		if strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text) {
+			return fmt.Errorf("text holds NUL or is not UTF-8: %w", ErrInvalid)
+		}
+	}
+	for _, name := range i.DNSNames {
+		if name == "" || strings.ContainsAny(name, " \x00") || !utf8.ValidString(name) {
+			return fmt.Errorf("not a DNS name: %w", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// dayOf is the UTC day of t, counted since 1 January 1970.
+func dayOf(t time.Time) int { return int(t.Unix() / (24 * 60 * 60)) }
 
 // HasToken reports whether the issuance consumes a join token.
 func (i *Issuance) HasToken() bool { return i.TokenHash != [32]byte{} }
@@ -64,16 +104,28 @@ type Replay struct {
 	ExpiresAt time.Time
 }
 
+// Digest is what a store keeps of a used JWT: 32 octets, however long the issuer and the
+// jti are that somebody chose.
+func (r Replay) Digest() [32]byte {
+	h := sha256.New()
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(r.Issuer)))
+	h.Write(length[:]) // so that no two pairs share their concatenation
+	io.WriteString(h, r.Issuer)
+	io.WriteString(h, r.ID)
+	return [32]byte(h.Sum(nil))
+}
+
 // IsZero reports whether there is no JWT to consume.
 func (r Replay) IsZero() bool { return r.ID == "" }
 
-// State is what became of a certificate.
+// State is what became of a certificate, as of a moment.
 type State string
 
-// States of a certificate, as of a moment: live, past NotAfter, or revoked before it.
+// States of a certificate. A revoked one stays revoked when it expires.
 const (
-	StateLive    State = "live"
-	StateExpired State = "expired"
+	StateLive    State = "live"    // neither revoked nor past NotAfter
+	StateExpired State = "expired" // past NotAfter and not revoked
 	StateRevoked State = "revoked"
 )
 

@@ -11,11 +11,14 @@ import (
 
 // Inserter writes issuances.
 type Inserter interface {
-	// InsertBatch writes the batch in one transaction. When it returns nil, each issuance
-	// is either durable (its error is nil) or refused (its error is one of ErrSerialTaken,
-	// ErrCallerRevoked, ErrKeyBlocked, ErrEntryGone, ErrTokenUsed, ErrTokenExpired,
-	// ErrReplayed) and left no row. A join token or a JWT that appears twice in a batch is
-	// consumed by the first. When it returns an error, nothing may be released.
+	// InsertBatch writes the batch in one transaction (a few, when rows of it ask for the
+	// same one-use credential). When it returns nil, each issuance is either durable (its
+	// error is nil) or refused (its error is one of ErrSerialTaken, ErrCallerRevoked,
+	// ErrKeyBlocked, ErrEntryGone, ErrTokenUsed, ErrTokenExpired, ErrReplayed, ErrInvalid,
+	// in this order of precedence but ErrSerialTaken last) and left no row; or its error
+	// is any other one, such as ErrUnavailable, and it may not be released. A join token
+	// or a JWT that appears twice in a batch is consumed by the first that nothing else
+	// refuses. When InsertBatch returns an error, nothing may be released.
 	// now is the time that join tokens are judged by.
 	InsertBatch(ctx context.Context, batch []*Issuance, now time.Time) ([]error, error)
 }
@@ -32,7 +35,8 @@ type Records interface {
 // insertion that starts later sees them. Both are idempotent.
 type Revocations interface {
 	// Revoke returns ErrNotFound for an unknown serial number. The first revocation of a
-	// certificate stands: its time and reason are not changed by another one.
+	// certificate stands: its time and reason are not changed by another one, which leaves
+	// no audit row.
 	Revoke(ctx context.Context, serial Serial, at time.Time, reason int, audit Audit) error
 	BlockKey(ctx context.Context, keyHash [32]byte, at time.Time, audit Audit) error
 }
@@ -42,6 +46,8 @@ type Entries interface {
 	CreateEntry(ctx context.Context, e Entry, audit Audit) error // ErrExists
 	Entry(ctx context.Context, id string) (*Entry, error)        // ErrNotFound
 	Entries(ctx context.Context, f EntryFilter) ([]Entry, error) // ordered by ID
+	// DeleteEntry deletes an entry and its join tokens; ErrNotFound. It waits for the
+	// insertions in flight; each one that starts later is refused with ErrEntryGone.
 	DeleteEntry(ctx context.Context, id string, audit Audit) error
 }
 
@@ -53,7 +59,8 @@ type EntryVersions interface {
 
 // Tokens keeps join tokens. They are consumed by InsertBatch.
 type Tokens interface {
-	// CreateToken returns ErrNotFound when the entry does not exist, or is not for join tokens.
+	// CreateToken returns ErrNotFound when the entry does not exist, or is not for join
+	// tokens, and ErrExists when a token has this ID or hash already.
 	CreateToken(ctx context.Context, t Token, audit Audit) error
 	// Token finds a token by the SHA-256 of its secret, used or not; ErrNotFound.
 	Token(ctx context.Context, hash [32]byte) (*Token, error)
@@ -76,10 +83,15 @@ type Audits interface {
 
 // Upkeep is the work that a scheduler does.
 type Upkeep interface {
-	// Prepare makes what insertions will need until the given time (partitions, on Postgres).
+	// Prepare makes what insertions will need until the given time (partitions, on
+	// Postgres), the latest NotAfter that is expected. Insertions do not depend on it: what
+	// is missing is made when it is needed, at the cost of a slow commit.
 	Prepare(ctx context.Context, now, until time.Time) error
-	// Prune drops records whose certificate expired before the given time, and used or
-	// expired tokens and replays. It never drops what a revocation still needs.
+	// Prune drops records whose certificate expired before the given time (whole UTC days
+	// of them, so that it may keep some for a day longer), tokens that were used or expired
+	// before it, and JWTs that have been too old to be used for an hour. It drops no
+	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
+	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error
 }
 
