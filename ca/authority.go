@@ -103,3 +103,7 @@ func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 
 // CanSign reports whether the authority's key is at hand.
 func (a *Authority) CanSign() bool { return a.signer != nil }
+
+// Chain returns the DER certificates that a leaf of this authority is presented with: the
+// authority itself first, up to but without the root. It is shared: do not modify it.
+func (a *Authority) Chain() [][]byte { return a.chain }
