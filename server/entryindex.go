@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/store"
+)
+
+// followInterval is how often a replica looks whether the entries have changed. A request
+// that no entry matches looks at once, so that this bounds only how long a deleted entry
+// still seems to match; the insert refuses it then.
+const followInterval = time.Second
+
+// entryPage is how many entries are read at once.
+const entryPage = 1000
+
+// entryIndex is the entries for JWTs, in memory, by issuer. Entries for join tokens are
+// read when a token is shown: each is used once.
+type entryIndex struct {
+	mu      sync.Mutex // held while the entries are read
+	version atomic.Uint64
+	loaded  atomic.Bool
+	// Swapped as a whole.
+	byIssuer atomic.Pointer[map[string][]*policy.Entry]
+}
+
+func newEntryIndex() *entryIndex {
+	x := &entryIndex{}
+	x.byIssuer.Store(&map[string][]*policy.Entry{})
+	return x
+}
+
+// forIssuer returns the entries of an issuer. The slice is shared: do not change it.
+func (x *entryIndex) forIssuer(issuer string) []*policy.Entry { return (*x.byIssuer.Load())[issuer] }
+
+// refreshEntries reads the entries again if their version has changed, and reports whether it
+// had. The version is read first: a change in between is found by the next look.
+func (s *Service) refreshEntries(ctx context.Context) (bool, error) {
+	s.entries.mu.Lock()
+	defer s.entries.mu.Unlock()
+	version, err := s.store.EntryVersion(ctx)
+	if err != nil {
+		return false, fmt.Errorf("version of the entries: %w", err)
+	}
+	if s.entries.loaded.Load() && version == s.entries.version.Load() {
+		return false, nil
+	}
+	byIssuer := make(map[string][]*policy.Entry)
+	filter := store.EntryFilter{Method: string(policy.MethodJWT), Limit: entryPage}
+	for {
+		rows, err := s.store.Entries(ctx, filter)
+		if err != nil {
+			return false, fmt.Errorf("read entries: %w", err)
+		}
+		for i := range rows {
+			entry, err := parseEntry(&rows[i], s.Set().TrustDomain())
+			if err != nil {
+				// It matches nobody, which is the safe side; the others must go on working.
+				s.log.ErrorContext(ctx, "entry ignored", "error", err)
+				continue
+			}
+			byIssuer[entry.Issuer()] = append(byIssuer[entry.Issuer()], entry)
+		}
+		if len(rows) < entryPage {
+			break
+		}
+		filter.After = rows[len(rows)-1].ID
+	}
+	s.entries.byIssuer.Store(&byIssuer)
+	s.entries.version.Store(version)
+	s.entries.loaded.Store(true)
+	return true, nil
+}
+
+// followEntries looks for changes until ctx ends.
+func (s *Service) followEntries(ctx context.Context) error {
+	ticker := time.NewTicker(followInterval)
+	defer ticker.Stop()
+	for {
+		if _, err := s.refreshEntries(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "entries not refreshed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}

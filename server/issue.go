@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/store"
+)
+
+// Request asks for one certificate.
+type Request struct {
+	CSR       []byte // PEM or DER
+	Want      policy.Want
+	RequestID string // for the record and the log
+}
+
+// Issue answers a CSR with a certificate whose record is durable. A workload gets the
+// identity that its credential gives it; an administrator names one. Errors are those of
+// [AsError].
+func (s *Service) Issue(ctx context.Context, caller policy.Caller, req Request) (*Issued, error) {
+	now := time.Now()
+	if err := s.authorize(ctx, caller, OpSign); err != nil {
+		return nil, err
+	}
+	if err := s.limiter.take(caller.Subject, 1, now); err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, caller, req, now)
+}
+
+// issue is the way from a CSR to a certificate. Each step depends on the one before it.
+func (s *Service) issue(ctx context.Context, caller policy.Caller, req Request, now time.Time) (*Issued, error) {
+	csr, err := ca.ParseCSR(req.CSR)
+	if err != nil {
+		return nil, err
+	}
+	if !caller.Spent.IsZero() {
+		return s.repeat(ctx, caller, csr, now)
+	}
+	trust := s.trust.Load() // one snapshot for the whole request
+	grant, err := s.decide(ctx, trust, caller, csr, req.Want, now)
+	if err != nil {
+		return nil, err
+	}
+	for range maxSerialDraws {
+		cert, err := s.sign(trust, grant)
+		if err != nil {
+			return nil, err
+		}
+		issuance := newIssuance(caller, csr, grant, cert, now)
+		issuance.RequestID = req.RequestID
+		// The commit point. If we crash before it nothing has left; if we crash after it
+		// the record has no holder, and the caller asks again.
+		err = s.issuances.Insert(ctx, issuance, now)
+		switch {
+		case err == nil:
+			return s.released(trust, issuance, cert, grant), nil
+		case errors.Is(err, store.ErrSerialTaken):
+			continue
+		case errors.Is(err, store.ErrTokenUsed):
+			return s.lostRace(ctx, caller, csr, now)
+		}
+		return nil, fmt.Errorf("insert issued: %w", err)
+	}
+	return nil, fmt.Errorf("no free serial number in %d draws: the random source is broken", maxSerialDraws)
+}
+
+// maxSerialDraws bounds the search for a free serial number. With 128 random bits the
+// second draw is never needed unless the random source is broken.
+const maxSerialDraws = 3
+
+// decide asks policy. For a JWT that no known entry matches it looks once whether the
+// entries have changed: another replica may have made one a moment ago.
+func (s *Service) decide(ctx context.Context, trust *trust, caller policy.Caller, csr *ca.CSR, want policy.Want, now time.Time) (*policy.Grant, error) {
+	in := policy.Input{Caller: caller, CSR: csr, Want: want, Profiles: s.profiles, Set: trust.set, Now: now}
+	var err error
+	if in.Entries, in.Current, err = s.facts(ctx, caller); err != nil {
+		return nil, err
+	}
+	grant, err := policy.Decide(in)
+	if caller.Method == policy.MethodJWT && isDenial(err, policy.RuleNoEntry) {
+		changed, refreshErr := s.refreshEntries(ctx)
+		if refreshErr != nil {
+			return nil, refreshErr
+		}
+		if changed {
+			in.Entries = s.entries.forIssuer(caller.Issuer)
+			grant, err = policy.Decide(in)
+		}
+	}
+	if err != nil {
+		var denial *policy.Denial
+		if errors.As(err, &denial) {
+			s.observer.Denied(s.profileLabel(want.Profile), denial.Rule)
+		}
+		return nil, err
+	}
+	return grant, nil
+}
+
+func isDenial(err error, rule policy.Rule) bool {
+	var denial *policy.Denial
+	return errors.As(err, &denial) && denial.Rule == rule
+}
+
+// profileLabel keeps a name that the caller chose out of the metrics unless it exists.
+func (s *Service) profileLabel(name string) string {
+	if s.profiles[name] == nil {
+		return ""
+	}
+	return name
+}
+
+// facts gathers what the store knows of a caller.
+func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.Entry, *policy.Current, error) {
+	switch caller.Method {
+	case policy.MethodPeer:
+		current, err := s.recorded(ctx, caller.Serial)
+		return nil, current, err
+	case policy.MethodJWT:
+		return s.entries.forIssuer(caller.Issuer), nil, nil
+	case policy.MethodJoinToken:
+		entry, err := s.entry(ctx, caller.EntryID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil, nil
+		}
+		return []*policy.Entry{entry}, nil, err
+	}
+	return nil, nil, nil
+}
+
+// recorded returns what the record of a presented certificate says, nil if there is none.
+// Records do not change, so that they are remembered.
+func (s *Service) recorded(ctx context.Context, serial ca.Serial) (*policy.Current, error) {
+	if current, ok := s.current.Get(serial); ok {
+		return current, nil
+	}
+	record, err := s.records.Record(ctx, store.Serial(serial))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record of the presented certificate: %w", err)
+	}
+	current, err := currentOf(record)
+	if err != nil {
+		return nil, err
+	}
+	s.current.Add(serial, current)
+	return current, nil
+}
+
+func (s *Service) sign(trust *trust, grant *policy.Grant) (*ca.Certificate, error) {
+	start := time.Now()
+	cert, err := trust.set.Issuer().Sign(grant.Leaf)
+	s.observer.Signed(time.Since(start), err)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	return cert, nil
+}
+
+// released is called once the record is durable: from here on the certificate may leave.
+func (s *Service) released(trust *trust, issuance *store.Issuance, cert *ca.Certificate, grant *policy.Grant) *Issued {
+	s.current.Add(cert.Serial, &policy.Current{
+		ID: grant.Leaf.ID, DNSNames: grant.Leaf.DNSNames, Profile: grant.Profile.Name, EntryID: grant.EntryID,
+	})
+	return trust.issued(&issuance.Record, grant.Profile.RenewAt)
+}

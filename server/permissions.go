@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/store"
+)
+
+// Operation names what a caller wants to do. Both doors carry the same operations.
+type Operation string
+
+// The operations.
+const (
+	OpSign             Operation = "certificates.sign"
+	OpRenew            Operation = "certificates.renew"
+	OpGetCertificate   Operation = "certificates.get"
+	OpListCertificates Operation = "certificates.list"
+	OpGetBundle        Operation = "bundle.get"
+	OpCreateEntry      Operation = "entries.create"
+	OpGetEntry         Operation = "entries.get"
+	OpListEntries      Operation = "entries.list"
+	OpDeleteEntry      Operation = "entries.delete"
+	OpCreateJoinToken  Operation = "join_tokens.create"
+)
+
+// Operations lists every operation.
+func Operations() []Operation {
+	return []Operation{
+		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetBundle,
+		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
+	}
+}
+
+// permission is who may do something.
+type permission struct {
+	anonymous bool        // without credentials
+	workload  bool        // with any credentials
+	least     policy.Role // administrators from this role on
+}
+
+// permissionFor is the whole table. What is not in it nobody may do.
+func permissionFor(op Operation) permission {
+	switch op {
+	case OpGetBundle:
+		return permission{anonymous: true}
+	case OpSign, OpRenew:
+		return permission{workload: true} // policy decides for which identity
+	case OpGetCertificate, OpListCertificates, OpGetEntry, OpListEntries:
+		return permission{least: policy.RoleViewer}
+	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken:
+		return permission{least: policy.RoleOperator}
+	}
+	return permission{}
+}
+
+// Anonymous reports whether an operation needs no credentials.
+func Anonymous(op Operation) bool { return permissionFor(op).anonymous }
+
+// authorize refuses a caller who may not do op. An administrator's certificate is looked up
+// each time: administration is rare, and a revoked administrator must be out at once.
+func (s *Service) authorize(ctx context.Context, caller policy.Caller, op Operation) error {
+	p := permissionFor(op)
+	switch {
+	case p.anonymous:
+		return nil
+	case caller.Method == "":
+		return &Error{Kind: KindUnauthenticated, Code: "unauthenticated", Message: "credentials are required"}
+	case p.workload:
+		return nil
+	case !caller.Role.AtLeast(p.least):
+		return permissionDenied("%s requires the role %s", op, orNobody(p.least))
+	case caller.Method == policy.MethodPeer:
+		return s.refuseRevoked(ctx, caller)
+	}
+	return nil
+}
+
+func orNobody(r policy.Role) string {
+	if r == policy.RoleNone {
+		return "of nobody"
+	}
+	return string(r)
+}
+
+func (s *Service) refuseRevoked(ctx context.Context, caller policy.Caller) error {
+	record, err := s.records.Record(ctx, store.Serial(caller.Serial))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return permissionDenied("the presented certificate has no record")
+	case err != nil:
+		return err
+	case record.Revoked != nil:
+		return store.ErrCallerRevoked
+	}
+	return nil
+}

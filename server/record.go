@@ -1,0 +1,53 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/store"
+)
+
+// newIssuance is the row of a signed certificate, with the conditions under which it may
+// be written.
+func newIssuance(caller policy.Caller, csr *ca.CSR, grant *policy.Grant, cert *ca.Certificate, now time.Time) *store.Issuance {
+	i := &store.Issuance{
+		Record: store.Record{
+			Serial:       store.Serial(cert.Serial),
+			SPIFFEID:     grant.Leaf.ID.String(),
+			DNSNames:     grant.Leaf.DNSNames,
+			Profile:      grant.Profile.Name,
+			Issuer:       cert.Issuer,
+			KeyHash:      csr.KeyHash,
+			KeyAlgorithm: string(csr.KeyAlgorithm),
+			IssuedAt:     now,
+			NotBefore:    grant.Leaf.NotBefore,
+			NotAfter:     grant.Leaf.NotAfter,
+			Method:       string(caller.Method),
+			Caller:       caller.Subject,
+			Address:      caller.Address,
+			EntryID:      grant.EntryID,
+			Replaces:     store.Serial(grant.Replaces),
+			Certificate:  cert.Raw,
+		},
+		CallerSerial: store.Serial(caller.Serial),
+	}
+	switch caller.Method {
+	case policy.MethodJoinToken:
+		i.TokenHash = caller.TokenHash
+	case policy.MethodJWT:
+		i.Replay = store.Replay{Issuer: caller.Issuer, ID: caller.TokenID, ExpiresAt: caller.ExpiresAt}
+	}
+	return i
+}
+
+// currentOf is what a recorded certificate may be renewed to.
+func currentOf(r *store.Record) (*policy.Current, error) {
+	id, err := spiffeid.Parse(r.SPIFFEID)
+	if err != nil {
+		return nil, fmt.Errorf("record %s: %w", ca.Serial(r.Serial), err)
+	}
+	return &policy.Current{ID: id, DNSNames: r.DNSNames, Profile: r.Profile, EntryID: r.EntryID}, nil
+}

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/store"
+)
+
+// Issuances writes records; a *store.Batcher does. When Insert returns nil the record is
+// durable. When it returns anything else nothing may be released, whether or not the row
+// exists.
+type Issuances interface {
+	Insert(ctx context.Context, issuance *store.Issuance, now time.Time) error
+	InsertAll(ctx context.Context, issuances []*store.Issuance, now time.Time) []error
+}
+
+// Observer is told of what a service does, for metrics. Its methods must not block.
+type Observer interface {
+	// Signed reports the time that one signature took, and whether it was refused.
+	Signed(d time.Duration, err error)
+	// Denied reports a denial by policy.
+	Denied(profile string, rule policy.Rule)
+}
+
+// Config is what a Service needs. Fields without a default are required.
+type Config struct {
+	Set       *ca.Set
+	Issuances Issuances
+	Records   store.Records
+	Entries   EntryStore
+	Tokens    store.Tokens
+
+	Profiles       []policy.Profile            // none: the built-in ones
+	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
+	Issuers        []string                    // configured names of the JWT issuers that entries may name
+
+	IdentityRate  float64 // requests per second for one caller; 0: no limit
+	IdentityBurst int     // 0: one second's worth
+
+	Observer Observer     // none: nothing is told
+	Log      *slog.Logger // none: discarded
+}
+
+// Service is the use cases. It is safe for concurrent use. Run must be running for it to see
+// what other replicas change.
+type Service struct {
+	issuances Issuances
+	records   store.Records
+	store     EntryStore
+	tokens    store.Tokens
+	observer  Observer
+	log       *slog.Logger
+
+	profiles map[string]*policy.Profile
+	admins   map[spiffeid.ID]policy.Role
+	issuers  map[string]bool
+	limiter  *limiter
+
+	// Swapped as a whole, read once per request.
+	trust atomic.Pointer[trust]
+
+	entries *entryIndex
+
+	// Immutable facts by serial number: what a certificate may be renewed to, and to whom a
+	// verified client certificate belongs. Both only save work.
+	current *lru.Cache[ca.Serial, *policy.Current]
+	peers   *peerCache
+}
+
+// currentCacheSize holds the certificates of a fleet of this size without a look-up per
+// renewal, at about 200 bytes each.
+const currentCacheSize = 100_000
+
+// New returns a Service. It refuses profiles that the active issuer cannot cover.
+func New(cfg Config) (*Service, error) {
+	if cfg.Set == nil || cfg.Issuances == nil || cfg.Records == nil || cfg.Entries == nil || cfg.Tokens == nil {
+		return nil, errors.New("server: the configuration lacks a set, issuances, records, entries or tokens")
+	}
+	s := &Service{
+		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
+		observer: cfg.Observer, log: cfg.Log,
+		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
+		issuers: make(map[string]bool), limiter: newLimiter(cfg.IdentityRate, cfg.IdentityBurst),
+		entries: newEntryIndex(), peers: newPeerCache(),
+	}
+	if s.observer == nil {
+		s.observer = silent{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	for _, name := range cfg.Issuers {
+		s.issuers[name] = true
+	}
+	for id := range s.admins {
+		if !policy.Reserved(id) || !id.MemberOf(cfg.Set.TrustDomain()) {
+			return nil, fmt.Errorf("server: administrator %s is not under %s/pando/", id, cfg.Set.TrustDomain().ID())
+		}
+	}
+	var err error
+	if s.current, err = lru.New[ca.Serial, *policy.Current](currentCacheSize); err != nil {
+		return nil, err
+	}
+	if err := s.loadProfiles(cfg.Profiles); err != nil {
+		return nil, err
+	}
+	return s, s.Adopt(cfg.Set, time.Now())
+}
+
+func (s *Service) loadProfiles(profiles []policy.Profile) error {
+	if len(profiles) == 0 {
+		profiles = policy.Profiles()
+	}
+	for _, p := range profiles {
+		if err := p.Validate(); err != nil {
+			return err
+		}
+		if s.profiles[p.Name] != nil {
+			return fmt.Errorf("profile %q is defined twice", p.Name)
+		}
+		s.profiles[p.Name] = &p
+	}
+	return nil
+}
+
+// Adopt makes set current for every request that starts from now on, after checking that its
+// issuer covers a full certificate of every profile.
+func (s *Service) Adopt(set *ca.Set, now time.Time) error {
+	for _, p := range s.profiles {
+		if err := set.Covers(p.MaxDuration, now); err != nil {
+			return fmt.Errorf("profile %q allows %s: %w", p.Name, p.MaxDuration, err)
+		}
+	}
+	t, err := newTrust(set)
+	if err != nil {
+		return err
+	}
+	s.trust.Store(t)
+	return nil
+}
+
+// Set is the authorities that are current now.
+func (s *Service) Set() *ca.Set { return s.trust.Load().set }
+
+// HasProfile reports whether there is a profile of this name. Metrics use it to keep labels closed.
+func (s *Service) HasProfile(name string) bool { return s.profiles[name] != nil }
+
+// Run follows the entries until ctx ends. It returns when all that it started is gone.
+func (s *Service) Run(ctx context.Context) error { return s.followEntries(ctx) }
+
+// silent is the Observer of a service that nobody observes.
+type silent struct{}
+
+func (silent) Signed(time.Duration, error) {}
+func (silent) Denied(string, policy.Rule)  {}

@@ -1,0 +1,140 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// ServingID is the SPIFFE ID under which the servers of a trust domain show themselves. It
+// is what clients expect of the doors.
+func ServingID(td spiffeid.TrustDomain) (spiffeid.ID, error) {
+	return spiffeid.Join(td, "pando", "server")
+}
+
+// servingRetry is the wait after a failed renewal. The window leaves a tenth of the lifetime
+// at the least, of which this is a small part for every lifetime in earnest use.
+const servingRetry = 5 * time.Second
+
+// ServingConfig is how a replica's own certificate looks.
+type ServingConfig struct {
+	DNSNames []string      // names under which clients that verify names reach the doors
+	Profile  string        // "": workload
+	Duration time.Duration // 0: the profile's
+	Address  string        // recorded as the caller's address, such as the host name
+	Log      *slog.Logger  // none: discarded
+}
+
+// Serving is the certificate that a replica shows at its doors: issued by the service itself,
+// recorded like any other, with a key that never leaves the process, and renewed in its window.
+type Serving struct {
+	service *Service
+	cfg     ServingConfig
+	current atomic.Pointer[servingCertificate]
+}
+
+type servingCertificate struct {
+	certificate tls.Certificate
+	renewal     ca.Window
+}
+
+// NewServing issues the first certificate, so that a server that cannot sign does not start.
+func NewServing(ctx context.Context, service *Service, cfg ServingConfig) (*Serving, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Serving{service: service, cfg: cfg}
+	return s, s.renew(ctx)
+}
+
+// Certificate is for [tls.Config.GetCertificate]. It does not block.
+func (s *Serving) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return &s.current.Load().certificate, nil
+}
+
+// Leaf is the parsed certificate that is shown now. It is shared: do not modify it.
+func (s *Serving) Leaf() *x509.Certificate { return s.current.Load().certificate.Leaf }
+
+// Run renews the certificate until ctx ends. A failure is logged and tried again: the last
+// good certificate stays.
+func (s *Serving) Run(ctx context.Context) error {
+	for {
+		wait := max(time.Until(s.current.Load().renewal.Start), 0)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+			err := s.renew(ctx)
+			if err == nil {
+				break
+			}
+			if ctx.Err() == nil {
+				s.cfg.Log.ErrorContext(ctx, "serving certificate not renewed", "error", err,
+					"not_after", s.Leaf().NotAfter)
+			}
+			wait = servingRetry
+		}
+	}
+}
+
+func (s *Serving) renew(ctx context.Context) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("serving key: %w", err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return fmt.Errorf("serving CSR: %w", err)
+	}
+	id, err := ServingID(s.service.Set().TrustDomain())
+	if err != nil {
+		return err
+	}
+	caller := policy.Caller{Method: policy.MethodInternal, Subject: "pando", Address: s.cfg.Address}
+	want := policy.Want{ID: id, DNSNames: s.cfg.DNSNames, Profile: s.cfg.Profile, Duration: s.cfg.Duration}
+	issued, err := s.service.issue(ctx, caller, Request{CSR: csr, Want: want}, time.Now())
+	if err != nil {
+		return fmt.Errorf("serving certificate: %w", err)
+	}
+	certificate, err := keyPair(issued.Chain, key)
+	if err != nil {
+		return fmt.Errorf("serving certificate: %w", err)
+	}
+	s.current.Store(&servingCertificate{certificate, issued.Renewal})
+	return nil
+}
+
+// keyPair joins a PEM chain and its key.
+func keyPair(chain string, key crypto.Signer) (tls.Certificate, error) {
+	pair := tls.Certificate{PrivateKey: key}
+	for rest := []byte(chain); len(bytes.TrimSpace(rest)) > 0; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return pair, errors.New("chain is not PEM")
+		}
+		pair.Certificate = append(pair.Certificate, block.Bytes)
+	}
+	if len(pair.Certificate) == 0 {
+		return pair, errors.New("chain is empty")
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	pair.Leaf = leaf
+	return pair, err
+}

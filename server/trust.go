@@ -1,0 +1,107 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	gospiffeid "github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/store"
+)
+
+// Bundle is the trust bundle: the roots that verifiers must trust now.
+type Bundle struct {
+	TrustDomain string
+	Sequence    uint64        // changes whenever the contents change
+	RefreshHint time.Duration // how often to look for a new one
+	PEM         string        // the roots
+	Document    []byte        // the SPIFFE bundle document (JWK set), SPIFFE Trust Domain and Bundle section 4
+	ETag        string        // quoted, for Document and PEM alike
+}
+
+// Bundle returns the current trust bundle. It is shared: do not change it.
+func (s *Service) Bundle() *Bundle { return s.trust.Load().bundle }
+
+// IssuerCertificate returns the DER certificate of an authority that is not revoked, for the
+// AIA caIssuers URL (RFC 5280 section 4.2.2.1).
+func (s *Service) IssuerCertificate(id string) ([]byte, bool) {
+	authority, ok := s.trust.Load().set.Authority(id)
+	if !ok {
+		return nil, false
+	}
+	return authority.Certificate().Raw, true
+}
+
+// trust is one generation as requests need it: the authorities, and everything that can be
+// derived from them once instead of per request. Immutable.
+type trust struct {
+	set    *ca.Set
+	bundle *Bundle
+	above  map[string]string // authority ID → PEM of the chain above its leaves
+}
+
+func newTrust(set *ca.Set) (*trust, error) {
+	bundle, err := newBundle(set)
+	if err != nil {
+		return nil, err
+	}
+	t := &trust{set: set, bundle: bundle, above: make(map[string]string)}
+	for _, a := range set.Authorities() {
+		var chain strings.Builder
+		for _, der := range a.Chain() {
+			chain.WriteString(encodePEM(der))
+		}
+		t.above[a.ID()] = chain.String()
+	}
+	return t, nil
+}
+
+func newBundle(set *ca.Set) (*Bundle, error) {
+	td, err := gospiffeid.TrustDomainFromString(set.TrustDomain().String())
+	if err != nil {
+		return nil, fmt.Errorf("trust bundle: %w", err)
+	}
+	document := spiffebundle.New(td)
+	document.SetSequenceNumber(set.Sequence())
+	document.SetRefreshHint(set.RefreshHint())
+	b := &Bundle{TrustDomain: set.TrustDomain().String(), Sequence: set.Sequence(), RefreshHint: set.RefreshHint()}
+	for _, root := range set.Roots() {
+		document.AddX509Authority(root)
+		b.PEM += encodePEM(root.Raw)
+	}
+	if b.Document, err = document.Marshal(); err != nil {
+		return nil, fmt.Errorf("trust bundle: %w", err)
+	}
+	digest := sha256.Sum256(b.Document)
+	b.ETag = `"` + hex.EncodeToString(digest[:16]) + `"`
+	return b, nil
+}
+
+func encodePEM(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// Issued is the answer to a request for a certificate.
+type Issued struct {
+	Certificate
+	Chain   string // PEM: the certificate, then the intermediates up to but without the root
+	Renewal ca.Window
+	Bundle  *Bundle // shared: do not change it
+}
+
+// issued is the answer that goes with a durable record.
+func (t *trust) issued(r *store.Record, renewAt float64) *Issued {
+	certificate := newCertificate(r, r.IssuedAt)
+	return &Issued{
+		Certificate: certificate,
+		Chain:       certificate.PEM + t.above[r.Issuer],
+		Renewal:     t.set.Window(r.Issuer, ca.Serial(r.Serial), r.NotBefore, r.NotAfter, renewAt),
+		Bundle:      t.bundle,
+	}
+}
