@@ -42,6 +42,9 @@ func NewRoot(cfg RootConfig) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("new root: %w", err)
 	}
 	if cfg.Organization != "" {
+		if err := ValidOrganization(cfg.Organization); err != nil {
+			return nil, fmt.Errorf("new root: %w", err)
+		}
 		template.Subject.Organization = []string{cfg.Organization}
 	}
 	template.MaxPathLen = -1 // absent: a cross-certificate may stand between root and intermediate
@@ -137,7 +140,7 @@ func signAuthority(template, parent *x509.Certificate, pub crypto.PublicKey, sig
 	if err != nil {
 		return nil, fmt.Errorf("parse back: %w", err)
 	}
-	if parent == template {
+	if parent == template { // a root signs itself
 		parent = cert
 	}
 	if err := cert.CheckSignatureFrom(parent); err != nil {

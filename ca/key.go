@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 )
 
@@ -40,6 +41,8 @@ func KeyAlgorithmOf(pub crypto.PublicKey) (KeyAlgorithm, error) {
 	switch pub := pub.(type) {
 	case *ecdsa.PublicKey:
 		switch pub.Curve {
+		case nil:
+			return "", errors.New("key has no elliptic curve")
 		case elliptic.P256():
 			return ECDSAP256, nil
 		case elliptic.P384():
@@ -58,6 +61,9 @@ func KeyAlgorithmOf(pub crypto.PublicKey) (KeyAlgorithm, error) {
 }
 
 func rsaAlgorithm(pub *rsa.PublicKey) (KeyAlgorithm, error) {
+	if pub.N == nil {
+		return "", errors.New("RSA key has no modulus")
+	}
 	if pub.E != rsaExponent {
 		return "", fmt.Errorf("RSA exponent is %d, want %d", pub.E, rsaExponent)
 	}

@@ -57,7 +57,7 @@ func SerialOf(cert *x509.Certificate) (Serial, bool) {
 		return Serial{}, false
 	}
 	n.FillBytes(s[:])
-	if int64(s.Day()) != cert.NotAfter.Unix()/secondsPerDay {
+	if end := cert.NotAfter.Unix(); end <= 0 || int64(s.Day()) != end/secondsPerDay {
 		return Serial{}, false
 	}
 	return s, true

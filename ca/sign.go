@@ -71,12 +71,27 @@ func (a *Authority) admits(leaf *Leaf) error {
 	case slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("extended key usage cannot be anyExtendedKeyUsage")
 	}
+	if err := validNames(leaf); err != nil {
+		return err
+	}
+	return a.covers(leaf.NotBefore, leaf.NotAfter)
+}
+
+func validNames(leaf *Leaf) error {
 	for _, name := range leaf.DNSNames {
 		if err := ValidDNSName(name); err != nil {
 			return err
 		}
 	}
-	return a.covers(leaf.NotBefore, leaf.NotAfter)
+	if len(leaf.Organization) > 1 {
+		return errors.New("more than one organisation")
+	}
+	for _, name := range leaf.Organization {
+		if err := ValidOrganization(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // covers reports why a leaf of this validity period does not fit under the authority.
