@@ -1,0 +1,69 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pando-ca/pando/store"
+)
+
+// Names of the jobs that keep the store.
+const (
+	JobPartitions = "partitions" // makes what insertions will need
+	JobPrune      = "prune"      // drops what has been expired for long
+)
+
+const (
+	// partitionSlack is how much further than the longest certificate the partitions reach:
+	// the job may fail for this long before an insertion has to make one itself.
+	partitionSlack = 7 * 24 * time.Hour
+
+	defaultRetention  = 90 * 24 * time.Hour
+	defaultPartitions = "@every 6h"
+	defaultPrune      = "@every 1h"
+)
+
+// UpkeepConfig says how the store is kept.
+type UpkeepConfig struct {
+	Store   store.Upkeep  // required
+	Longest time.Duration // required: the longest validity that any profile allows
+
+	// Retention is how long a record is kept after its certificate has expired. 0 means 90
+	// days.
+	Retention  time.Duration
+	Partitions string // schedule; empty means every 6 hours
+	Prune      string // schedule; empty means every hour
+}
+
+// UpkeepJobs returns the jobs that keep a store: [JobPartitions], to be run once before
+// requests are served, and [JobPrune].
+func UpkeepJobs(cfg UpkeepConfig) ([]Job, error) {
+	switch {
+	case cfg.Store == nil:
+		return nil, errors.New("upkeep: no store")
+	case cfg.Longest <= 0:
+		return nil, errors.New("upkeep: no longest validity")
+	case cfg.Retention < 0:
+		return nil, errors.New("upkeep: negative retention")
+	case cfg.Retention == 0:
+		cfg.Retention = defaultRetention
+	}
+	if cfg.Partitions == "" {
+		cfg.Partitions = defaultPartitions
+	}
+	if cfg.Prune == "" {
+		cfg.Prune = defaultPrune
+	}
+	return []Job{{
+		Name: JobPartitions, Schedule: cfg.Partitions,
+		Do: func(ctx context.Context, now time.Time) error {
+			return cfg.Store.Prepare(ctx, now, now.Add(cfg.Longest+partitionSlack))
+		},
+	}, {
+		Name: JobPrune, Schedule: cfg.Prune,
+		Do: func(ctx context.Context, now time.Time) error {
+			return cfg.Store.Prune(ctx, now, now.Add(-cfg.Retention))
+		},
+	}}, nil
+}
