@@ -74,6 +74,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 // newRootCommand builds the tree of commands. Each command is made in a file of its own.
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
+		newConfigCommand(io),
 		newVersionCommand(io),
 	)
 	root.SilenceUsage = true // a failure is one line, not a page

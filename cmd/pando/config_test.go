@@ -1,0 +1,430 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pando-ca/pando/ca/policy"
+)
+
+// validYAML is a configuration with nothing wrong, and every section.
+const validYAML = `
+trust_domain: example.org
+data: /var/lib/pando
+database: postgres://pando:hidden@db.example.org/pando
+refresh_hint: 1m
+listen: {rest: ":1", grpc: ":2", public: ":3", metrics: ":4"}
+serving: {dns_names: [pando.example.org], duration: 12h}
+urls: {issuer: "http://pki.example.org/v1/issuers/{authority}.cer"}
+lifetimes: {root: 60d, intermediate: 1d12h}
+limits: {identity_rate: 0.5}
+timeouts: {startup: 0s}
+records: {retention: 1d}
+log: {format: text, level: debug}
+administrators: [{spiffe_id: spiffe://example.org/pando/admin/ana, role: operator}]
+profiles:
+  - {name: batch, duration: 10m, max_duration: 20m, key_algorithms: [ed25519], dns_names: false}
+  - {name: server, wildcard_dns_names: true}
+issuers: [{name: ci, issuer: "https://ci.example.org", audiences: [pando], max_lifetime: 1h}]
+`
+
+// parsed is defaults and text, without the environment.
+func parsed(t *testing.T, text string) config {
+	t.Helper()
+	cfg := defaultConfig()
+	if err := parseConfig(&cfg, "pando.yaml", []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestConfigReadsEveryKindOfValue(t *testing.T) {
+	cfg := parsed(t, validYAML)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	want.TrustDomain, want.Data = "example.org", "/var/lib/pando"
+	want.Database = "postgres://pando:hidden@db.example.org/pando"
+	want.RefreshHint = duration(time.Minute)
+	want.Listen = listenConfig{REST: ":1", GRPC: ":2", Public: ":3", Metrics: ":4"}
+	want.Serving = servingConfig{DNSNames: []string{"pando.example.org"}, Profile: "workload", Duration: duration(12 * time.Hour)}
+	want.URLs.Issuer = "http://pki.example.org/v1/issuers/{authority}.cer"
+	want.Lifetimes = lifetimesConfig{Root: duration(60 * day), Intermediate: duration(36 * time.Hour)}
+	want.Limits.IdentityRate = 0.5
+	want.Timeouts.Startup = 0
+	want.Records.Retention = duration(day)
+	want.Log = logConfig{Format: "text", Level: "debug"}
+	want.Administrators = []administratorConfig{{SPIFFEID: "spiffe://example.org/pando/admin/ana", Role: "operator"}}
+	want.Profiles = []profileConfig{
+		{Name: "batch", Duration: new(duration(10 * time.Minute)), MaxDuration: new(duration(20 * time.Minute)), KeyAlgorithms: []string{"ed25519"}, DNSNames: new(false)},
+		{Name: "server", WildcardDNSNames: new(true)},
+	}
+	want.Issuers = []issuerConfig{{Name: "ci", Issuer: "https://ci.example.org", Audiences: []string{"pando"}, MaxLifetime: duration(time.Hour)}}
+	if diff := cmp.Diff(want, cfg); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestConfigRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"a misspelt key at the top":            {"trust_domian: x", `pando.yaml: line 1: unknown key "trust_domian" (did you mean "trust_domain"?)`},
+		"a misspelt key in a section":          {"listen:\n  rset: x", `pando.yaml: line 2: unknown key "listen.rset" (did you mean "rest"?)`},
+		"a misspelt key in a list":             {"issuers:\n- name: a\n  issuers: b", `pando.yaml: line 3: unknown key "issuers.issuers" (did you mean "issuer"?)`},
+		"a key that resembles none":            {"colour: green", `pando.yaml: line 1: unknown key "colour"`},
+		"a key twice":                          {"data: a\ndata: b", `pando.yaml: line 2: mapping key "data" already defined at line 1`},
+		"a merge key":                          {"<<: {data: a}", `pando.yaml: line 1: unknown key "<<"`},
+		"an alias":                             {"data: &d a\ndatabase: *d", `pando.yaml: line 2: aliases are not supported`},
+		"a second document":                    {"data: a\n---\ndata: b", `pando.yaml: holds more than one YAML document`},
+		"a list for a section":                 {"listen: [a]", "pando.yaml: line 1: cannot unmarshal !!seq into main.listenConfig"},
+		"a section for a text":                 {"data: {a: b}", "pando.yaml: line 1: data does not hold keys"},
+		"a number that is none":                {"limits: {identity_burst: many}", "pando.yaml: line 1: cannot unmarshal !!str `many` into int"},
+		"a duration without a unit":            {"refresh_hint: 5", `pando.yaml: "5" is not a duration such as 90m, 24h or 60d`},
+		"a document that is a list":            {"- a", "pando.yaml: line 1: cannot unmarshal !!seq into main.config"},
+		"something that is not YAML":           {"a: b: c", "pando.yaml: yaml: mapping values are not allowed in this context"},
+		"a file that is larger than a setting": {strings.Repeat("#", maxConfigSize+1), "pando.yaml: is larger than 1048576 octets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := defaultConfig()
+			err := parseConfig(&cfg, "pando.yaml", []byte(test.text))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestConfigIsJudged(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"no trust domain":               {`trust_domain: ""`, "trust_domain: is required, such as example.org"},
+		"an upper-case trust domain":    {"trust_domain: Example.org", "trust_domain: "},
+		"a database that is no URL":     {"database: host=db password=hidden", "database: is not a URL such as postgres://pando@db.example.org/pando"},
+		"an address without a port":     {"listen: {rest: localhost}", `listen.rest: "localhost" is not host:port`},
+		"two doors at one address":      {`listen: {grpc: ":1"}`, "listen.grpc: :1 is the address of listen.rest too"},
+		"no door for requests":          {`listen: {rest: "", grpc: ""}`, "listen: both rest and grpc are closed"},
+		"a serving name that is none":   {"serving: {dns_names: [a b]}", "serving.dns_names: "},
+		"a serving profile unknown":     {"serving: {profile: fast}", `serving.profile: there is no profile "fast"`},
+		"a URL that is no HTTP":         {"urls: {crl: ldap://x}", `urls.crl: "ldap://x" is not an HTTP URL`},
+		"a root that lives shorter":     {"lifetimes: {root: 1h}", "lifetimes.intermediate: must be between 1s and lifetimes.root"},
+		"a rate that is not a number":   {"limits: {identity_rate: .nan}", "limits.identity_rate: must be 0 or more"},
+		"a negative burst":              {"limits: {identity_burst: -1}", "limits.identity_burst: must be 0 or more"},
+		"a log format unknown":          {"log: {format: xml}", `log.format: "xml" is none of json, text`},
+		"a log level unknown":           {"log: {level: loud}", `log.level: "loud" is none of debug, info, warn, error`},
+		"an administrator elsewhere":    {"administrators: [{spiffe_id: spiffe://example.org/ana, role: admin}]", "administrators: spiffe://example.org/ana is not under spiffe://example.org/pando/"},
+		"an administrator's role":       {"administrators: [{spiffe_id: spiffe://example.org/pando/admin/ana, role: root}]", `administrators: spiffe://example.org/pando/admin/ana: role "root" is none of viewer, operator, admin`},
+		"a profile longer than allowed": {"profiles: [{name: server, duration: 91d, max_duration: 90d}]", `profiles: profile "server": duration 2184h0m0s exceeds the maximum of 2160h0m0s`},
+		"a profile's usage":             {"profiles: [{name: a, ext_key_usage: [any]}]", `profiles: "a": extended key usage "any" is none of serverAuth, clientAuth, codeSigning, emailProtection`},
+		"a profile twice":               {"profiles: [{name: a}, {name: a}]", `profiles: "a" is defined twice`},
+		"an issuer without a name":      {"issuers: [{issuer: a, audiences: [b]}]", "issuers[0]: has no name"},
+		"an issuer without an audience": {"issuers: [{name: a, issuer: a}]", `issuers "a": has no audiences`},
+		"an issuer with two sources":    {"issuers: [{name: a, issuer: a, audiences: [b], jwks_file: c, jwks_url: d}]", `issuers "a": only one of discovery_url, jwks_url and jwks_file can be given`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := parsed(t, validYAML)
+			if err := parseConfig(&cfg, "pando.yaml", []byte(test.text)); err != nil {
+				t.Fatal(err)
+			}
+			err := cfg.Validate()
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestConfigReportsEachProblemOnItsOwnLine(t *testing.T) {
+	cfg := parsed(t, "log: {format: xml, level: loud}")
+	err := cfg.Validate()
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("got %v, want three lines: trust_domain, log.format, log.level", err)
+	}
+}
+
+func TestProfilesChangeTheBuiltinOnesAndAddToThem(t *testing.T) {
+	cfg := parsed(t, validYAML)
+	profiles, err := cfg.profiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := make(map[string]policy.Profile)
+	for _, p := range profiles {
+		byName[p.Name] = p
+	}
+	workload, batch := byName["workload"], byName["batch"]
+	if workload.Duration != time.Hour || !workload.DNSNames {
+		t.Errorf("workload was changed: %+v", workload)
+	}
+	if batch.Duration != 10*time.Minute || batch.DNSNames || len(batch.KeyAlgorithms) != 1 || len(batch.ExtKeyUsage) != 2 {
+		t.Errorf("batch is not workload with changes: %+v", batch)
+	}
+	if server := byName["server"]; !server.WildcardDNSNames || server.Duration != 60*day {
+		t.Errorf("server is not the built-in one with a change: %+v", server)
+	}
+	if len(profiles) != 4 || byName[profileAdministrator].Duration != 30*day {
+		t.Errorf("%d profiles, want workload, server, administrator and batch", len(profiles))
+	}
+}
+
+// sampleValues are values that differ from the defaults, for each type of key.
+func sampleValue(s setting) string {
+	switch s.value.Interface().(type) {
+	case string:
+		return "~ verbatim: text"
+	case bool:
+		return "true"
+	case int:
+		return "7"
+	case float64:
+		return "2.5"
+	case duration:
+		return "3d"
+	case []string:
+		return "[a, b]"
+	}
+	return "[{name: a}]"
+}
+
+func TestEveryKeyHasAnEnvironmentVariable(t *testing.T) {
+	var cfg config
+	names := make(map[string]bool)
+	for _, s := range settings(&cfg) {
+		if names[s.env] {
+			t.Errorf("%s stands for two keys", s.env)
+		}
+		names[s.env] = true
+
+		value := sampleValue(s)
+		if s.key == "administrators" {
+			value = "[{role: admin}]"
+		}
+		got := defaultConfig()
+		if err := overrideConfig(&got, []string{"PATH=/bin", s.env + "=" + value, "PANDO_SERVICE_HOST=10.0.0.1"}); err != nil {
+			t.Errorf("%s=%s: %v", s.env, value, err)
+		}
+		want := defaultConfig()
+		for _, w := range settings(&want) {
+			if w.key == s.key {
+				if err := w.set(value); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s changed something else: %s", s.env, diff)
+		}
+		if cmp.Equal(defaultConfig(), got) {
+			t.Errorf("%s=%s changed nothing", s.env, value)
+		}
+	}
+}
+
+func TestEnvironmentThatIsWrongIsRefused(t *testing.T) {
+	for variable, want := range map[string]string{
+		"PANDO_LISTEN_RSET=:1":                   `environment: unknown variable PANDO_LISTEN_RSET (did you mean "PANDO_LISTEN_REST"?)`,
+		"PANDO_LIMITS_IDENTITY_RATE=fast":        "environment: PANDO_LIMITS_IDENTITY_RATE: line 1: cannot unmarshal !!str `fast` into float64",
+		"PANDO_LIMITS_IDENTITY_RATE=":            "environment: PANDO_LIMITS_IDENTITY_RATE: is empty",
+		"PANDO_REFRESH_HINT=1":                   `environment: PANDO_REFRESH_HINT: "1" is not a duration such as 90m, 24h or 60d`,
+		"PANDO_PROFILES=[{nmae: a}]":             `environment: PANDO_PROFILES: line 1: unknown key "profiles.nmae" (did you mean "name"?)`,
+		"PANDO_SERVING_DNS_NAMES={a: b}":         "environment: PANDO_SERVING_DNS_NAMES: line 1: serving.dns_names does not hold keys",
+		"PANDO_MIGRATE=perhaps":                  "environment: PANDO_MIGRATE: line 1: cannot unmarshal !!str `perhaps` into bool",
+		"PANDO_ADMINISTRATORS=[{spiffe_id: [}]}": "environment: PANDO_ADMINISTRATORS: yaml: did not find expected node content",
+	} {
+		cfg := defaultConfig()
+		err := overrideConfig(&cfg, []string{variable})
+		if err == nil || err.Error() != want {
+			t.Errorf("%s:\ngot  %v\nwant %s", variable, err, want)
+		}
+	}
+}
+
+func TestConfigIsLookedForWhereTheFlagsSay(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a/pando.yaml", "trust_domain: a.example.org\nissuers: [{name: i, jwks_file: keys.json}]")
+	write("b.yaml", "trust_domain: b.example.org\ndata: elsewhere\nseal_key_file: /run/seal.key")
+
+	for name, test := range map[string]struct {
+		source configSource
+		want   config
+	}{
+		"in a data directory": {
+			configSource{data: "a"},
+			config{TrustDomain: "a.example.org", Data: dir + "/a", SealKeyFile: dir + "/a/seal.key"},
+		},
+		"in a file, with paths beside it": {
+			configSource{file: "b.yaml"},
+			config{TrustDomain: "b.example.org", Data: dir + "/elsewhere", SealKeyFile: "/run/seal.key"},
+		},
+		"in the environment before the file": {
+			configSource{file: "b.yaml", env: []string{"PANDO_TRUST_DOMAIN=c.example.org", "PANDO_DATA=/srv"}},
+			config{TrustDomain: "c.example.org", Data: "/srv", SealKeyFile: "/run/seal.key"},
+		},
+		"in the environment alone": {
+			configSource{env: []string{"PANDO_TRUST_DOMAIN=d.example.org"}},
+			config{TrustDomain: "d.example.org", Data: dir, SealKeyFile: dir + "/seal.key"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := test.source.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := config{TrustDomain: cfg.TrustDomain, Data: cfg.Data, SealKeyFile: cfg.SealKeyFile}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	cfg, err := configSource{data: "a"}.load()
+	if err != nil || cfg.Issuers[0].JWKSFile != dir+"/a/keys.json" {
+		t.Errorf("jwks_file is %q, %v, want it beside the configuration", cfg.Issuers[0].JWKSFile, err)
+	}
+	if _, err := (configSource{data: "none"}).load(); err == nil || !strings.Contains(err.Error(), "pando init") {
+		t.Errorf("an empty data directory: %v, want a hint at pando init", err)
+	}
+	if _, err := (configSource{file: "none.yaml"}).load(); err == nil {
+		t.Error("a file that is not there was accepted")
+	}
+	if _, err := (configSource{file: "b.yaml", data: "a"}).load(); exitCode(err) != exitUsage {
+		t.Errorf("both flags: %v, want a usage error", err)
+	}
+}
+
+func TestPrintedConfigHidesPasswordsAndReadsBack(t *testing.T) {
+	cfg := parsed(t, validYAML)
+	cfg.Database = "postgres://pando:hidden@db/pando?password=hidden&sslmode=verify-full&sslpassword=hidden"
+	var out bytes.Buffer
+	if err := writeConfig(&out, cfg, "yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "hidden") {
+		t.Errorf("a password is printed:\n%s", out.String())
+	}
+	again := parsed(t, out.String())
+	cfg.Database, again.Database = "", ""
+	if diff := cmp.Diff(cfg, again); diff != "" {
+		t.Error(diff)
+	}
+
+	var tree map[string]any
+	var asJSON bytes.Buffer
+	if err := writeConfig(&asJSON, cfg, "json"); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(asJSON.Bytes(), &tree); err != nil {
+		t.Fatal(err)
+	}
+	if tree["trust_domain"] != "example.org" || tree["refresh_hint"] != "1m" {
+		t.Errorf("JSON lacks what the YAML has: %s", asJSON.String())
+	}
+	if err := writeConfig(&out, cfg, "toml"); exitCode(err) != exitUsage {
+		t.Errorf("output toml: %v, want a usage error", err)
+	}
+	for _, text := range []string{"host=db password=hidden", "postgres://u:hid%zzden@h/d", "mysql://u:hidden@h/d"} {
+		if shown := redactDatabase(text); strings.Contains(shown, "hid") {
+			t.Errorf("%q is shown as %q", text, shown)
+		}
+	}
+}
+
+// FuzzConfig looks for text that makes the parser panic, or that is accepted and then not
+// read back as it was printed.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(validYAML))
+	f.Add([]byte("listen: {rest: \":1\"}\nprofiles: [{name: a, renew_at: .5}]"))
+	f.Add([]byte("trust_domain: &a [*a]"))
+	f.Add([]byte("? {a: b}\n: c"))
+	f.Add([]byte("!!binary data: aGk="))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		cfg := defaultConfig()
+		if err := parseConfig(&cfg, "fuzz", text); err != nil {
+			return
+		}
+		if cfg.Validate() != nil {
+			return
+		}
+		printed, err := yaml.Marshal(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := defaultConfig()
+		if err := parseConfig(&again, "again", printed); err != nil {
+			t.Fatalf("%v in\n%s", err, printed)
+		}
+		reprinted, err := yaml.Marshal(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(printed, reprinted) {
+			t.Errorf("first\n%s\nthen\n%s", printed, reprinted)
+		}
+	})
+}
+
+// rows are the lines of the table in docs/configuration.md: key, default, variable.
+func documentedRows(t *testing.T) map[string][2]string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string][2]string)
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 {
+			continue
+		}
+		clean := func(cell string) string { return strings.Trim(strings.TrimSpace(cell), "`") }
+		rows[clean(cells[1])] = [2]string{clean(cells[2]), clean(cells[3])}
+	}
+	return rows
+}
+
+func TestEveryKeyIsDocumented(t *testing.T) {
+	rows := documentedRows(t)
+	cfg := defaultConfig()
+	for _, s := range settings(&cfg) {
+		text, err := yaml.Marshal(s.value.Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := strings.TrimSpace(string(text))
+		if s.value.Kind() == reflect.Slice {
+			want = strings.ReplaceAll(strings.ReplaceAll("["+strings.TrimPrefix(want, "- ")+"]", "\n- ", ", "), "[[]]", "[]")
+		}
+		row, ok := rows[s.key]
+		switch {
+		case !ok:
+			t.Errorf("%s has no row in docs/configuration.md", s.key)
+		case row[0] != want:
+			t.Errorf("%s: documented default is %q, want %q", s.key, row[0], want)
+		case row[1] != s.env:
+			t.Errorf("%s: documented variable is %q, want %q", s.key, row[1], s.env)
+		}
+		if s.value.Kind() == reflect.Slice && s.value.Type().Elem().Kind() == reflect.Struct {
+			for f := range s.value.Type().Elem().Fields() {
+				if _, ok := rows[s.key+"[]."+keyOf(f)]; !ok {
+					t.Errorf("%s[].%s has no row in docs/configuration.md", s.key, keyOf(f))
+				}
+			}
+		}
+	}
+}

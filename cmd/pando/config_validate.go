@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// problems gathers what is wrong with a configuration, one line for each.
+type problems []error
+
+// check adds a problem with a key unless ok.
+func (p *problems) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+}
+
+// add adds err, if there is one, as a problem with a key.
+func (p *problems) add(key string, err error) {
+	if err != nil {
+		*p = append(*p, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+// Validate reports everything that is wrong, one line for each problem, each beginning with the
+// key that it is about. What only the database or a file can tell is not judged here.
+func (c *config) Validate() error {
+	var p problems
+	td, err := spiffeid.ParseTrustDomain(c.TrustDomain)
+	if c.TrustDomain == "" {
+		err = errors.New("is required, such as example.org")
+	}
+	p.add("trust_domain", err)
+	p.add("database", validDatabase(c.Database))
+	p.check(c.RefreshHint >= duration(time.Second) && c.RefreshHint <= duration(day), "refresh_hint", "%s is not between 1s and 1d", c.RefreshHint)
+	c.Listen.validate(&p)
+	c.Serving.validate(&p)
+	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
+	p.add("urls.crl", validTemplate(c.URLs.CRL))
+	c.validateLimits(&p)
+	p.check(c.Log.Format == "json" || c.Log.Format == "text", "log.format", "%q is none of json, text", c.Log.Format)
+	_, err = c.Log.level()
+	p.add("log.level", err)
+
+	if !td.IsZero() {
+		_, err = c.administrators(td)
+		p.add("administrators", err)
+	}
+	profiles, err := c.profiles()
+	p.add("profiles", err)
+	if err == nil {
+		known := slices.ContainsFunc(profiles, func(p policy.Profile) bool { return p.Name == c.Serving.Profile })
+		p.check(known, "serving.profile", "there is no profile %q", c.Serving.Profile)
+	}
+	c.validateIssuers(&p)
+	return errors.Join(p...)
+}
+
+func (l *listenConfig) validate(p *problems) {
+	doors := []struct{ key, address string }{
+		{"listen.rest", l.REST}, {"listen.grpc", l.GRPC}, {"listen.public", l.Public}, {"listen.metrics", l.Metrics},
+	}
+	used := make(map[string]string)
+	for _, door := range doors {
+		if door.address == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(door.address)
+		if err != nil {
+			p.check(false, door.key, "%q is not host:port", door.address)
+			continue
+		}
+		p.check(used[door.address] == "" || port == "0", door.key, "%s is the address of %s too", door.address, used[door.address])
+		used[door.address] = door.key
+	}
+	p.check(l.REST != "" || l.GRPC != "", "listen", "both rest and grpc are closed")
+}
+
+func (s *servingConfig) validate(p *problems) {
+	for _, name := range s.DNSNames {
+		p.add("serving.dns_names", ca.ValidDNSName(name))
+	}
+	p.check(s.Duration >= 0, "serving.duration", "%s is negative", s.Duration)
+}
+
+// validateLimits judges the numbers that have bounds.
+func (c *config) validateLimits(p *problems) {
+	const longest = 50 * 365 * day // keeps not_after within what X.509 and both databases hold
+	for _, bound := range []struct {
+		key              string
+		value, low, high float64
+		text             string
+	}{
+		{"lifetimes.root", c.Lifetimes.Root.seconds(), 1, longest.Seconds(), "between 1s and 50 years"},
+		{"lifetimes.intermediate", c.Lifetimes.Intermediate.seconds(), 1, c.Lifetimes.Root.seconds(), "between 1s and lifetimes.root"},
+		{"limits.identity_rate", c.Limits.IdentityRate, 0, 1e9, "0 or more"},
+		{"limits.identity_burst", float64(c.Limits.IdentityBurst), 0, 1e9, "0 or more"},
+		{"limits.failure_rate", c.Limits.FailureRate, 0, 1e9, "0 or more"},
+		{"limits.failure_burst", float64(c.Limits.FailureBurst), 1, 1e9, "1 or more"},
+		{"limits.max_connections", float64(c.Limits.MaxConnections), 0, 1e9, "0 or more"},
+		{"limits.max_waiting", float64(c.Limits.MaxWaiting), 1, 1e9, "1 or more"},
+		{"timeouts.startup", c.Timeouts.Startup.seconds(), 0, day.Seconds(), "between 0s and 1d"},
+		{"timeouts.drain", c.Timeouts.Drain.seconds(), 0, day.Seconds(), "between 0s and 1d"},
+		{"records.retention", c.Records.Retention.seconds(), 0, longest.Seconds(), "between 0s and 50 years"},
+	} {
+		// Written so that NaN is refused.
+		p.check(bound.value >= bound.low && bound.value <= bound.high, bound.key, "must be %s", bound.text)
+	}
+}
+
+func (d duration) seconds() float64 { return time.Duration(d).Seconds() }
+
+func (c *config) validateIssuers(p *problems) {
+	seen := make(map[string]bool)
+	for i, issuer := range c.Issuers {
+		key := fmt.Sprintf("issuers[%d]", i)
+		if issuer.Name != "" {
+			key = fmt.Sprintf("issuers %q", issuer.Name)
+		}
+		p.check(issuer.Name != "", key, "has no name")
+		p.check(!seen[issuer.Name], key, "is defined twice")
+		seen[issuer.Name] = true
+		p.check(issuer.Issuer != "", key, "has no issuer")
+		p.check(len(issuer.Audiences) > 0, key, "has no audiences")
+		sources := 0
+		for _, source := range []string{issuer.DiscoveryURL, issuer.JWKSURL, issuer.JWKSFile} {
+			if source != "" {
+				sources++
+			}
+		}
+		p.check(sources <= 1, key, "only one of discovery_url, jwks_url and jwks_file can be given")
+	}
+}
+
+// level is the least level that is logged.
+func (l *logConfig) level() (slog.Level, error) {
+	switch l.Level {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%q is none of debug, info, warn, error", l.Level)
+}
+
+// validDatabase judges the form of a database URL. Its error never repeats it: there may be
+// a password in it.
+func validDatabase(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return errors.New("is not a URL such as postgres://pando@db.example.org/pando")
+	}
+	return nil
+}
+
+// validTemplate judges a URL template that certificates will carry.
+func validTemplate(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(strings.ReplaceAll(text, "{authority}", "0000000000000000"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q is not an HTTP URL", text)
+	}
+	if strings.ContainsAny(text, " \t\r\n") || strings.ContainsFunc(text, func(r rune) bool { return r > 0x7e || r < 0x21 }) {
+		return fmt.Errorf("%q is not plain ASCII", text)
+	}
+	return nil
+}
