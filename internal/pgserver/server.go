@@ -1,11 +1,9 @@
 package pgserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -36,11 +34,10 @@ type Config struct {
 type Server struct {
 	cfg  Config
 	user account
-	dir  string // holds data/ and the socket
+	dir  string // holds data/, log and the socket
 
 	process *os.Process   // nil while the server is stopped
 	exited  chan struct{} // closed when process has ended
-	log     *bytes.Buffer // what the server wrote; to be read once exited is closed
 }
 
 // Start makes a database cluster and starts a server on it. Its owner calls Stop.
@@ -105,8 +102,12 @@ func (s *Server) Restart(ctx context.Context) error {
 	cmd := exec.Command(filepath.Join(s.cfg.BinDir, "postgres"), args...)
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = s.user.attributes()
-	s.log = new(bytes.Buffer)
-	cmd.Stdout, cmd.Stderr = io.Discard, s.log
+	log, err := os.Create(s.log())
+	if err != nil {
+		return fmt.Errorf("make log of postgres: %w", err)
+	}
+	defer log.Close() // the server has its own descriptor
+	cmd.Stderr = log
 
 	started := make(chan error)
 	s.exited = make(chan struct{})
@@ -141,7 +142,8 @@ func (s *Server) await(ctx context.Context) error {
 		select {
 		case <-s.exited:
 			s.process = nil
-			return fmt.Errorf("postgres ended at once: %s", s.log)
+			text, err := os.ReadFile(s.log())
+			return errors.Join(fmt.Errorf("postgres ended at once: %s", text), err)
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("wait for postgres: %w", err), s.end(syscall.SIGQUIT))
 		case <-retry.C:
@@ -182,3 +184,4 @@ func (s *Server) end(signal os.Signal) error {
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) log() string  { return filepath.Join(s.dir, "log") }

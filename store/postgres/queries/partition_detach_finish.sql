@@ -1,0 +1,1 @@
+ALTER TABLE certificates DETACH PARTITION {name} FINALIZE

@@ -1,0 +1,3 @@
+-- One replica at a time makes partitions, and one drops them. Held by the session. The key is "pandopar", plus one for dropping: an
+-- insertion that needs a partition must not wait until an old one is dropped.
+SELECT pg_advisory_lock(8097874982634283378 + $1::bigint)

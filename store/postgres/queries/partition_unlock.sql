@@ -1,0 +1,1 @@
+SELECT pg_advisory_unlock(8097874982634283378 + $1::bigint)

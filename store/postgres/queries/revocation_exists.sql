@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM revocations AS r WHERE r.serial = $1)

@@ -1,0 +1,43 @@
+package postgres
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// daysAhead bounds what Prepare makes; see the package comment.
+	daysAhead = 100
+	// replayMargin is how long a JWT is remembered past its expiry, for replicas whose
+	// clocks disagree.
+	replayMargin = time.Hour
+)
+
+// Prepare makes a partition for each day from now to until, of the next 100 at most; see
+// [store.Upkeep].
+func (s *Store) Prepare(ctx context.Context, now, until time.Time) error {
+	days := make(map[int]bool)
+	first := dayOf(now)
+	for day := first; day <= dayOf(until) && day <= first+daysAhead; day++ {
+		days[day] = true
+	}
+	return s.classify("prepare", s.makePartitions(ctx, days))
+}
+
+// Prune drops what is no longer needed; see [store.Upkeep].
+func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
+	if before.After(now) {
+		before = now // what has not expired is not dropped, whatever the caller computed
+	}
+	if err := s.dropPartitions(ctx, dayOf(before)); err != nil {
+		return s.classify("prune records", err)
+	}
+	if _, err := s.pool.Exec(ctx, pruneTokensSQL, before); err != nil {
+		return s.classify("prune tokens", err)
+	}
+	_, err := s.pool.Exec(ctx, pruneReplaysSQL, now.Add(-replayMargin))
+	return s.classify("prune replays", err)
+}
+
+// dayOf is the UTC day of t, counted since 1 January 1970, as in [store.Serial.Day].
+func dayOf(t time.Time) int { return int(t.Unix() / (24 * 60 * 60)) }
