@@ -1,0 +1,155 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// Config says where Pando is, why to trust it, and what to show it. Servers, a trust bundle
+// and something to enrol with are required; everything else has a default.
+type Config struct {
+	// Servers are the base URLs of Pando's REST door, such as "https://pando.internal:8443".
+	// The one that answered last is asked first; the next is asked if it does not answer.
+	Servers []string
+
+	// TrustBundle is the root or roots of Pando in PEM; TrustBundleFile names a file of
+	// them, read once. Exactly one is set. Only first contact relies on it: each answer
+	// brings the current bundle. The trust domain is the one in the URI SAN of the roots.
+	TrustBundle     []byte
+	TrustBundleFile string
+
+	// What to enrol with: at most one of the next four.
+
+	JoinToken     string                                    // enrols once; a lost answer can be asked for again within minutes
+	JoinTokenFile string                                    // read for each enrolment; a new token in it enrols again
+	JWT           func(ctx context.Context) (string, error) // called for each enrolment, never concurrently
+	JWTFile       string                                    // read for each enrolment, such as a Kubernetes projected token
+
+	// Certificate is an identity of the same CA that exists already. While it is valid the
+	// Source starts with it and renews it at once; otherwise it enrols.
+	Certificate *tls.Certificate
+
+	// SPIFFEID is the identity to ask for, and the only one to accept. Empty: the one that
+	// the CA gives. Once there is one, it never changes within a Source.
+	SPIFFEID string
+
+	DNSNames []string      // to ask for; none: all that the CA allows
+	Profile  string        // to ask for; empty: the one of the entry
+	Duration time.Duration // validity to ask for, at least a second; 0: the profile's
+
+	// KeyAlgorithm of the key that is made for each certificate; empty: ECDSAP256.
+	KeyAlgorithm KeyAlgorithm
+
+	// DialContext connects to the servers, for a proxy, a tunnel or a Unix socket. Nil: a
+	// net.Dialer. What it returns is not trusted: TLS runs on top of it.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Log is told of every certificate and every failure. Nil: nobody is.
+	Log *slog.Logger
+}
+
+// settings is a Config that was checked.
+type settings struct {
+	trust *trust
+	want  spiffeid.ID // zero: any
+	log   *slog.Logger
+	pando *pando
+}
+
+// resolve checks the configuration as a whole and reads the trust bundle.
+func (c *Config) resolve() (*settings, error) {
+	t, err := c.trust()
+	if err != nil {
+		return nil, fmt.Errorf("trust bundle: %w", err)
+	}
+	credential, err := c.credential()
+	if err != nil {
+		return nil, err
+	}
+	servers, err := baseURLs(c.Servers)
+	if err != nil {
+		return nil, err
+	}
+	want, err := c.identity(t)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !c.KeyAlgorithm.valid():
+		return nil, fmt.Errorf("unknown key algorithm %q", c.KeyAlgorithm)
+	case c.Duration != 0 && c.Duration < time.Second:
+		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
+	}
+	log, dial := c.Log, c.DialContext
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	return &settings{trust: t, want: want, log: log, pando: &pando{
+		servers: servers, dial: dial, credential: credential, algorithm: c.KeyAlgorithm,
+		request: signRequest{
+			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
+		},
+	}}, nil
+}
+
+func (c *Config) trust() (*trust, error) {
+	pem := c.TrustBundle
+	switch {
+	case len(pem) > 0 && c.TrustBundleFile != "":
+		return nil, errors.New("both TrustBundle and TrustBundleFile are set")
+	case len(pem) == 0 && c.TrustBundleFile == "":
+		return nil, errors.New("neither TrustBundle nor TrustBundleFile is set")
+	case c.TrustBundleFile != "":
+		var err error
+		if pem, err = os.ReadFile(c.TrustBundleFile); err != nil {
+			return nil, err
+		}
+	}
+	return configuredTrust(pem)
+}
+
+func (c *Config) identity(t *trust) (spiffeid.ID, error) {
+	if c.SPIFFEID == "" {
+		return spiffeid.ID{}, nil
+	}
+	id, err := spiffeid.Parse(c.SPIFFEID)
+	if err != nil {
+		return spiffeid.ID{}, err
+	}
+	if !id.MemberOf(t.domain) {
+		return spiffeid.ID{}, fmt.Errorf("%s is not in trust domain %s of the trust bundle", id, t.domain)
+	}
+	return id, nil
+}
+
+// baseURLs checks the servers' URLs. Anything but HTTPS would give the credential away.
+func baseURLs(servers []string) ([]string, error) {
+	if len(servers) == 0 {
+		return nil, errors.New("no servers")
+	}
+	urls := make([]string, len(servers))
+	for i, server := range servers {
+		u, err := url.Parse(server)
+		if err != nil {
+			return nil, fmt.Errorf("server: %w", err)
+		}
+		if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("server %q: want https://host[:port]", u.Redacted())
+		}
+		urls[i] = strings.TrimRight(u.String(), "/")
+	}
+	return urls, nil
+}

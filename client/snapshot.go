@@ -1,0 +1,108 @@
+package client
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// snapshot is everything that a handshake or a status needs, at one moment. Immutable, and
+// replaced as a whole, so that key, chain and roots always belong together.
+type snapshot struct {
+	id          spiffeid.ID
+	certificate tls.Certificate // Leaf is set
+	issuer      string          // ID of the authority that signed it
+	trust       *trust
+	window      window
+	obtained    time.Time     // with the monotonic clock, which no jump of the wall clock moves
+	settle      time.Duration // how long after obtained no renewal starts
+}
+
+// window is when the CA wants the certificate renewed.
+type window struct {
+	start time.Time
+	end   time.Time
+}
+
+func (s *snapshot) leaf() *x509.Certificate { return s.certificate.Leaf }
+
+// expired reports whether no peer will accept the certificate any more.
+func (s *snapshot) expired(now time.Time) bool { return now.After(s.leaf().NotAfter) }
+
+// maxAhead is how far ahead of the local clock a new certificate may begin. The CA
+// backdates by a minute; a machine whose clock is behind by more than this cannot tell a
+// fresh certificate from nonsense.
+const maxAhead = 5 * time.Minute
+
+// adopt verifies a certificate as its peers will and makes a snapshot of it. The key must
+// be the certificate's; want is the identity that it must have, zero for any.
+func adopt(t *trust, chain []*x509.Certificate, key crypto.PrivateKey, want spiffeid.ID, now time.Time) (*snapshot, error) {
+	if len(chain) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	leaf := chain[0]
+	if err := matches(leaf, key); err != nil {
+		return nil, err
+	}
+	at := now
+	if leaf.NotBefore.After(now) && leaf.NotBefore.Sub(now) <= maxAhead {
+		at = leaf.NotBefore // a slow clock here; whether it is valid is for the clocks of peers to say
+	}
+	id, issuer, err := t.verify(chain, x509.ExtKeyUsageAny, at)
+	if err != nil {
+		return nil, err
+	}
+	if !want.IsZero() && id != want {
+		return nil, fmt.Errorf("certificate is for %s, want %s", id, want)
+	}
+	digest := sha256.Sum256(issuer.Raw)
+	s := &snapshot{
+		id: id, trust: t, issuer: hex.EncodeToString(digest[:8]), obtained: now,
+		certificate: tls.Certificate{PrivateKey: key, Leaf: leaf},
+	}
+	for _, cert := range chain {
+		s.certificate.Certificate = append(s.certificate.Certificate, cert.Raw)
+	}
+	return s, nil
+}
+
+// matches reports whether the certificate is for the key.
+func matches(leaf *x509.Certificate, key crypto.PrivateKey) error {
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("a key of type %T cannot sign", key)
+	}
+	der, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		return fmt.Errorf("public key: %w", err)
+	}
+	if !bytes.Equal(der, leaf.RawSubjectPublicKeyInfo) {
+		return errors.New("certificate is for another key")
+	}
+	return nil
+}
+
+// schedule sets when the certificate is to be renewed. A window that does not start within
+// the certificate's validity is no help, and the middle of it serves instead.
+func (s *snapshot) schedule(w window) {
+	notBefore, notAfter := s.leaf().NotBefore, s.leaf().NotAfter
+	lifetime := notAfter.Sub(notBefore)
+	if w.start.Before(notBefore) || !w.start.Before(notAfter) {
+		w = window{start: notBefore.Add(lifetime / 2)}
+	}
+	if w.end.Before(w.start) || w.end.After(notAfter) {
+		w.end = w.start
+	}
+	s.window = w
+	// If this clock is ahead of the CA's, a window may have begun when the certificate
+	// comes, and again with the next one: this keeps renewals apart even then.
+	s.settle = min(lifetime/20, max(0, notAfter.Sub(s.obtained)/4))
+}

@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// Status is the state of a [Source] at one moment.
+type Status struct {
+	ID             spiffeid.ID
+	Serial         string // of the certificate, as 38 lower-case hex digits
+	Issuer         string // ID of the authority that signed it, as 16 lower-case hex digits
+	NotBefore      time.Time
+	NotAfter       time.Time
+	RenewalDue     time.Time // start of the renewal window
+	RenewalOverdue time.Time // its end: past this and not renewed, somebody should look
+	BundleSequence uint64    // of the trust bundle; 0 until the CA has sent one
+
+	LastSuccess time.Time // when the certificate came
+	LastFailure time.Time // zero if none ever failed
+	LastError   error     // why the last try failed; nil after a success
+	Failures    int       // tries in a row that failed
+}
+
+// Expired reports whether the certificate was past its end at now.
+func (st Status) Expired(now time.Time) bool { return now.After(st.NotAfter) }
+
+// Status returns the state of now. A health check should fail when it has expired, and warn
+// when it is overdue.
+func (s *Source) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status()
+}
+
+// status is Status for a caller that holds mu.
+func (s *Source) status() Status {
+	cur := s.snapshot.Load()
+	return Status{
+		ID: cur.id, Serial: fmt.Sprintf("%038x", cur.leaf().SerialNumber), Issuer: cur.issuer,
+		NotBefore: cur.leaf().NotBefore, NotAfter: cur.leaf().NotAfter,
+		RenewalDue: cur.window.start, RenewalOverdue: cur.window.end, BundleSequence: cur.trust.sequence,
+		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, LastError: s.lastError, Failures: s.failures,
+	}
+}
+
+// adopted makes next the identity that every handshake from now on has.
+func (s *Source) adopted(next *snapshot) {
+	s.mu.Lock()
+	s.snapshot.Store(next)
+	s.lastSuccess, s.lastError, s.failures = next.obtained, nil, 0
+	st := s.status()
+	for ch := range s.watchers {
+		offer(ch, st)
+	}
+	s.mu.Unlock()
+	s.log.Info("identity obtained", "spiffe_id", st.ID, "serial", st.Serial, "not_after", st.NotAfter,
+		"renewal_due", st.RenewalDue, "bundle_sequence", st.BundleSequence)
+}
+
+// failed records a failure and returns how long to wait before the next try.
+func (s *Source) failed(cur *snapshot, err error, now time.Time) time.Duration {
+	s.mu.Lock()
+	s.failures++
+	s.lastFailure, s.lastError = now, err
+	failures := s.failures
+	s.mu.Unlock()
+	delay := backoff(failures, cur.retryLimit(now), err)
+	s.log.Warn("renewal failed", "spiffe_id", cur.id, "error", err, "failures", failures,
+		"retry_in", delay, "not_after", cur.leaf().NotAfter)
+	return delay
+}
+
+// Updates returns a channel that carries the current status at once and then one after
+// each new certificate, which is also what brings new roots; failures are not sent. A
+// reader that is slow sees the latest only, and slows nobody. The channel is closed when
+// ctx ends or the Source is closed:
+//
+//	for status := range source.Updates(ctx) { … }
+func (s *Source) Updates(ctx context.Context) <-chan Status {
+	ch := make(chan Status, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch <- s.status()
+	if s.closed {
+		close(ch)
+		return ch
+	}
+	s.watchers[ch] = context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unwatch(ch)
+	})
+	return ch
+}
+
+// unwatch closes a watcher's channel once. The caller holds mu.
+func (s *Source) unwatch(ch chan Status) {
+	stop, ok := s.watchers[ch]
+	if !ok {
+		return
+	}
+	stop()
+	delete(s.watchers, ch)
+	close(ch)
+}
+
+// offer replaces what the reader has not taken yet. Only one goroutine at a time sends, the
+// one that holds the Source's mu, so that the second step finds room.
+func offer(ch chan Status, st Status) {
+	select {
+	case <-ch:
+	default:
+	}
+	ch <- st
+}

@@ -1,0 +1,76 @@
+package client
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// ServerTLS returns a configuration for the accepting side of mutual TLS 1.3. Each
+// handshake has the certificate of that moment, and the peer must present one that chains
+// to the roots of that moment and that authorize allows. It panics if authorize is nil:
+// whom a service talks to is a decision that nobody else can make.
+//
+// The configuration is the caller's to add to (NextProtos, say) before first use, but
+// ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
+// are left on: a resumed session is verified like a new one, and never outlives the
+// certificate of either side.
+func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// A certificate is required here and verified in VerifyConnection, which runs for
+		// resumed sessions too and looks up the roots itself. Go's own verification would
+		// need a new configuration per handshake to follow them.
+		ClientAuth: tls.RequireAnyClientCert,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.Certificate()
+		},
+		VerifyConnection: s.verifier(x509.ExtKeyUsageClientAuth, authorize),
+	}
+}
+
+// ClientTLS returns a configuration for the dialing side of mutual TLS 1.3, as
+// [Source.ServerTLS] does for the other; it panics likewise if authorize is nil.
+//
+// The peer is recognised by its SPIFFE ID. Its host name is sent (SNI) but not compared with
+// the certificate: authorize must therefore name the service that is meant, not merely
+// somebody in the trust domain. InsecureSkipVerify switches off only Go's own verification,
+// which would insist on the host name; VerifyConnection verifies chain, validity, usage and
+// identity instead, and runs in every handshake. Clearing either breaks the configuration.
+//
+// There is no session cache unless the caller sets one; a session that is resumed from it
+// is verified like a new one.
+func (s *Source) ClientTLS(authorize Authorizer) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		InsecureSkipVerify: true, // VerifyConnection verifies
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return s.Certificate()
+		},
+		VerifyConnection: s.verifier(x509.ExtKeyUsageServerAuth, authorize),
+	}
+}
+
+// verifier returns the check of both ends of a connection before any data flows on it. The
+// own end is looked at too: in a resumed session nobody asks for its certificate.
+func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls.ConnectionState) error {
+	if authorize == nil {
+		panic("pando client: nil Authorizer: say who may be talked to, as with AuthorizeID")
+	}
+	return func(state tls.ConnectionState) error {
+		now := time.Now()
+		cur := s.snapshot.Load()
+		if err := s.live(cur, now); err != nil {
+			return err
+		}
+		id, _, err := cur.trust.verify(state.PeerCertificates, usage, now)
+		if err != nil {
+			return fmt.Errorf("pando client: peer: %w", err)
+		}
+		if err := authorize(Peer{ID: id, Certificate: state.PeerCertificates[0]}); err != nil {
+			return fmt.Errorf("pando client: peer %s: %w", id, err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,59 @@
+package client
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// verify verifies an X.509-SVID (X509-SVID, section 5; RFC 5280, section 6): a leaf for
+// usage with exactly one SPIFFE ID of this trust domain and a chain to its roots at now.
+// It returns the ID and the certificate that signed the leaf.
+func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, *x509.Certificate, error) {
+	if len(certs) == 0 {
+		return spiffeid.ID{}, nil, errors.New("no certificate")
+	}
+	leaf := certs[0]
+	id, err := t.leafID(leaf)
+	if err != nil {
+		return spiffeid.ID{}, nil, err
+	}
+	intermediates := x509.NewCertPool()
+	for _, cert := range certs[1:] {
+		intermediates.AddCert(cert)
+	}
+	chains, err := leaf.Verify(x509.VerifyOptions{
+		Roots: t.pool, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+	if err != nil {
+		return spiffeid.ID{}, nil, fmt.Errorf("certificate of %s: %w", id, err)
+	}
+	if len(chains[0]) < 2 {
+		return spiffeid.ID{}, nil, fmt.Errorf("certificate of %s is its own root", id)
+	}
+	return id, chains[0][1], nil
+}
+
+// leafID checks what can be seen in the leaf alone (X509-SVID, section 5.2).
+func (t *trust) leafID(leaf *x509.Certificate) (spiffeid.ID, error) {
+	id, err := spiffeid.FromCertificate(leaf)
+	switch {
+	case err != nil:
+		return spiffeid.ID{}, err
+	case !id.MemberOf(t.domain):
+		return spiffeid.ID{}, fmt.Errorf("%s is not in trust domain %s", id, t.domain)
+	case id.Path() == "":
+		return spiffeid.ID{}, fmt.Errorf("%s is the ID of an authority", id)
+	case leaf.IsCA:
+		return spiffeid.ID{}, fmt.Errorf("certificate of %s is that of a CA", id)
+	case leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
+		return spiffeid.ID{}, fmt.Errorf("certificate of %s has the key usage of a CA", id)
+	case leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return spiffeid.ID{}, fmt.Errorf("certificate of %s lacks key usage digitalSignature", id)
+	}
+	return id, nil
+}

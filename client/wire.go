@@ -1,0 +1,82 @@
+package client
+
+import (
+	"crypto"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
+)
+
+// The shapes of POST /v1/certificates and POST /v1/certificates/renew. Unknown fields of an
+// answer are ignored, so that a newer server can say more.
+
+// signRequest asks for a certificate. Renewal uses the CSR alone.
+type signRequest struct {
+	CSR      string   `json:"csr"`
+	SPIFFEID string   `json:"spiffe_id,omitempty"`
+	DNSNames []string `json:"dns_names,omitempty"`
+	Profile  string   `json:"profile,omitempty"`
+	Duration string   `json:"duration,omitempty"` // seconds with an "s", as protobuf's JSON has it
+}
+
+// answer is a new certificate and all that goes with it.
+type answer struct {
+	CertificateChain string  `json:"certificate_chain"` // PEM, leaf first
+	Renewal          renewal `json:"renewal"`
+	Bundle           bundle  `json:"bundle"`
+}
+
+type renewal struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+type bundle struct {
+	TrustDomain string `json:"trust_domain"`
+	Sequence    uint64 `json:"sequence"`
+	Roots       string `json:"roots"` // PEM
+}
+
+// problem is a refusal (RFC 9457).
+type problem struct {
+	Code      string `json:"code"`
+	Rule      string `json:"rule"`
+	Title     string `json:"title"`
+	Detail    string `json:"detail"`
+	RequestID string `json:"request_id"`
+}
+
+// wireDuration writes d as protobuf's JSON mapping does, "" for zero.
+func wireDuration(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+}
+
+// received turns the body of an answer into a verified snapshot. t is what the connection
+// was authenticated with; key and want are as for adopt.
+func received(body []byte, t *trust, key crypto.Signer, want spiffeid.ID, now time.Time) (*snapshot, error) {
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, fmt.Errorf("decode answer: %w", err)
+	}
+	next, err := t.newer(a.Bundle)
+	if err != nil {
+		return nil, fmt.Errorf("answer: %w", err)
+	}
+	chain, err := parseCertificates([]byte(a.CertificateChain), maxChain)
+	if err != nil {
+		return nil, fmt.Errorf("answer: certificate_chain: %w", err)
+	}
+	// Under the new roots, not the old ones: the two are swapped in together.
+	s, err := adopt(next, chain, key, want, now)
+	if err != nil {
+		return nil, fmt.Errorf("answer: %w", err)
+	}
+	s.schedule(window{start: a.Renewal.Start, end: a.Renewal.End})
+	return s, nil
+}
