@@ -1,0 +1,151 @@
+package metrics
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/rotation"
+)
+
+// Trust knows the current authorities; *server.Service does.
+type Trust interface {
+	// Set is the current generation; never nil.
+	Set() *ca.Set
+}
+
+// Jobs knows what recurs; *rotation.Scheduler does.
+type Jobs interface {
+	Status(now time.Time) []rotation.Status
+}
+
+// Sources is what is read at each scrape. Fields that are nil are left out.
+type Sources struct {
+	Trust   Trust
+	Jobs    Jobs
+	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
+}
+
+// Watch adds what is read at each scrape. It is called once, before the first scrape.
+func (m *Metrics) Watch(s Sources) {
+	if s.Trust != nil {
+		m.registry.MustRegister(newTrustCollector(s.Trust))
+	}
+	if s.Jobs != nil {
+		m.registry.MustRegister(newJobCollector(s.Jobs))
+	}
+	if s.Serving != nil {
+		m.registry.MustRegister(servingCollector{s.Serving})
+	}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+// seconds is a time as Prometheus writes it.
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+func notBeforeDesc() *prometheus.Desc {
+	return desc("authority_not_before_timestamp_seconds", "Start of the validity of an authority, or of the serving certificate.",
+		"role", "state", "authority")
+}
+
+func notAfterDesc() *prometheus.Desc {
+	return desc("authority_not_after_timestamp_seconds", "End of the validity of an authority, or of the serving certificate.",
+		"role", "state", "authority")
+}
+
+// trustCollector reads the authorities and the bundle.
+type trustCollector struct {
+	trust                              Trust
+	notBefore, notAfter                *prometheus.Desc
+	sequence, authorities, publishedAt *prometheus.Desc
+}
+
+func newTrustCollector(trust Trust) *trustCollector {
+	return &trustCollector{
+		trust: trust, notBefore: notBeforeDesc(), notAfter: notAfterDesc(),
+		sequence:    desc("bundle_sequence", "Sequence of the trust bundle, which changes whenever its contents do."),
+		authorities: desc("bundle_authorities", "Roots in the trust bundle."),
+		publishedAt: desc("bundle_published_timestamp_seconds", "When the trust bundle was published."),
+	}
+}
+
+// Describe implements [prometheus.Collector]. The collector is unchecked: the series of
+// authorities are shared with servingCollector.
+func (c *trustCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector].
+func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	set := c.trust.Set()
+	for _, a := range set.Authorities() {
+		if !a.State().Published() { // retired and revoked ones are nobody's concern
+			continue
+		}
+		labels := []string{string(a.Role()), string(a.State()), a.ID()}
+		gauge(c.notBefore, seconds(a.Certificate().NotBefore), labels...)
+		gauge(c.notAfter, seconds(a.Certificate().NotAfter), labels...)
+	}
+	gauge(c.sequence, float64(set.Sequence()))
+	gauge(c.authorities, float64(len(set.Roots())))
+	gauge(c.publishedAt, seconds(set.PublishedAt()))
+}
+
+// servingCollector reads the certificate that the doors show. It has no authority label:
+// each renewal would begin new series.
+type servingCollector struct{ certificate func() *x509.Certificate }
+
+// Describe implements [prometheus.Collector]; see trustCollector.
+func (c servingCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector].
+func (c servingCollector) Collect(out chan<- prometheus.Metric) {
+	cert := c.certificate()
+	if cert == nil {
+		return
+	}
+	labels := []string{"serving", string(ca.StateActive), ""}
+	out <- prometheus.MustNewConstMetric(notBeforeDesc(), prometheus.GaugeValue, seconds(cert.NotBefore), labels...)
+	out <- prometheus.MustNewConstMetric(notAfterDesc(), prometheus.GaugeValue, seconds(cert.NotAfter), labels...)
+}
+
+// jobCollector reads what the scheduler did.
+type jobCollector struct {
+	jobs                      Jobs
+	lastSuccess, period, runs *prometheus.Desc
+}
+
+func newJobCollector(jobs Jobs) *jobCollector {
+	return &jobCollector{
+		jobs:        jobs,
+		lastSuccess: desc("scheduler_last_success_timestamp_seconds", "When a job last succeeded, since the process started.", "job"),
+		period:      desc("scheduler_period_seconds", "Longest time between two runs of a job, by its schedule.", "job"),
+		runs:        desc("scheduler_runs_total", "Runs of a job, by what became of them.", "job", "outcome"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *jobCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.lastSuccess
+	out <- c.period
+	out <- c.runs
+}
+
+// Collect implements [prometheus.Collector].
+func (c *jobCollector) Collect(out chan<- prometheus.Metric) {
+	for _, s := range c.jobs.Status(time.Now()) {
+		out <- prometheus.MustNewConstMetric(c.period, prometheus.GaugeValue, s.Period.Seconds(), s.Name)
+		if !s.LastSuccess.IsZero() {
+			out <- prometheus.MustNewConstMetric(c.lastSuccess, prometheus.GaugeValue, seconds(s.LastSuccess), s.Name)
+		}
+		for outcome, n := range map[string]uint64{"succeeded": s.Succeeded, "failed": s.Failed, "skipped": s.Skipped} {
+			out <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), s.Name, outcome)
+		}
+	}
+}
