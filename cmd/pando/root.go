@@ -74,7 +74,12 @@ func run(ctx context.Context, args []string, io stdio) int {
 // newRootCommand builds the tree of commands. Each command is made in a file of its own.
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
+		newCertCommand(io),
 		newConfigCommand(io),
+		newContextCommand(io),
+		newEntryCommand(io),
+		newGetCommand(io),
+		newTokenCommand(io),
 		newVersionCommand(io),
 	)
 	root.SilenceUsage = true // a failure is one line, not a page

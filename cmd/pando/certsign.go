@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pando-ca/pando/ca"
+)
+
+func newCertSignCommand(io stdio, connection *connectionFlags) *cobra.Command {
+	var request signRequestJSON
+	var validity duration
+	var csrPath, out string
+	cmd := &cobra.Command{
+		Use:   "sign --csr FILE",
+		Short: "Sign a CSR",
+		Long: `Sign a CSR (PKCS #10, PEM or DER) as an administrator with the role operator. The SPIFFE ID is
+the one named here, or the one in the CSR. The PEM chain, leaf first and without the root, goes to
+standard output or to --out.`,
+		Example: `  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+      -keyout web.key -subj / -out web.csr
+  pando cert sign --csr web.csr --spiffe-id spiffe://example.org/web --out web.pem
+  pando cert sign --csr www.csr --spiffe-id spiffe://example.org/www \
+      --dns www.example.org --profile server --duration 30d
+  cat web.csr | pando cert sign --csr - --spiffe-id spiffe://example.org/web -o json`,
+		Args: cobra.NoArgs,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&csrPath, "csr", "", "CSR `file`; - is standard input (required)")
+	flags.StringVar(&request.SPIFFEID, "spiffe-id", "", "SPIFFE `ID` of the certificate")
+	flags.StringSliceVar(&request.DNSNames, "dns", nil, "DNS `name` of the certificate; may be repeated")
+	flags.StringVar(&request.Profile, "profile", "", "profile of the certificate (default workload)")
+	addDuration(cmd, &validity, "duration", "validity period, such as 30m or 30d (default: the profile's)")
+	flags.StringVar(&out, "out", "", "write the chain to this `file`")
+	completeFlag(cmd, "profile", completeProfiles)
+	output := addOutput(cmd, formPEM, formTable, formJSON, formYAML, formID)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := readSignRequest(io, csrPath, &request); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("duration") && time.Duration(validity) < time.Second {
+			return usageErrorf("--duration %s is under one second", validity)
+		}
+		request.Duration = wireDuration(validity)
+		now := time.Now()
+		client, err := connection.dial(io, now)
+		if err != nil {
+			return err
+		}
+		issued, err := client.sign(cmd.Context(), request)
+		if err != nil {
+			return err
+		}
+		return deliverCertificate(io, issued, deliverTo{form: output.value, path: out}, now)
+	}
+	return cmd
+}
+
+// readSignRequest puts the CSR into a request, as PEM or as DER. Whether it is good is the
+// server's to say.
+func readSignRequest(streams stdio, path string, request *signRequestJSON) error {
+	var data []byte
+	var err error
+	switch path {
+	case "":
+		return usageErrorf("--csr is needed")
+	case "-":
+		data, err = io.ReadAll(io.LimitReader(streams.in, ca.MaxCSRSize+1))
+	default:
+		data, err = os.ReadFile(path)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("read CSR: %w", err)
+	case len(data) > ca.MaxCSRSize:
+		return fmt.Errorf("the CSR is longer than %d bytes", ca.MaxCSRSize)
+	case len(data) == 0:
+		return fmt.Errorf("the CSR is empty")
+	}
+	if bytes.Contains(data, []byte("-----BEGIN")) {
+		request.CSR = string(data)
+		return nil
+	}
+	request.CSRDER = data
+	return nil
+}
+
+// deliverCertificate writes the chain to a file, and prints what is asked for.
+func deliverCertificate(streams stdio, issued *issuedJSON, to deliverTo, now time.Time) error {
+	if to.path != "" {
+		if err := replaceFile(to.path, []byte(issued.CertificateChain), 0o644); err != nil {
+			// The certificate exists: whoever made it must be able to find it again.
+			return fmt.Errorf("certificate %s is issued and not written: %w", issued.Serial, err)
+		}
+		if to.form == formPEM {
+			_, err := fmt.Fprintf(streams.err, "%s: %s, serial %s, expires %s\n", to.path,
+				printable(issued.SPIFFEID), printable(issued.Serial), timeText(issued.NotAfter, now))
+			return err
+		}
+	}
+	return issuedResult(issued, now).print(streams.out, to.form)
+}
+
+func issuedResult(c *issuedJSON, now time.Time) result {
+	return result{value: c, ids: []string{c.Serial}, pem: c.CertificateChain, table: func(w *tabwriter.Writer) {
+		fact(w, "Serial", c.Serial)
+		fact(w, "SPIFFE ID", c.SPIFFEID)
+		fact(w, "DNS names", strings.Join(c.DNSNames, ", "))
+		fact(w, "Profile", c.Profile)
+		fact(w, "Issuer", c.Issuer)
+		fact(w, "Not before", timeText(c.NotBefore, now))
+		fact(w, "Not after", timeText(c.NotAfter, now))
+		fact(w, "Renew from", timeText(c.Renewal.Start, now))
+	}}
+}

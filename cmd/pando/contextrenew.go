@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pando-ca/pando/ca"
+)
+
+func newContextRenewCommand(io stdio) *cobra.Command {
+	connection := &connectionFlags{}
+	cmd := &cobra.Command{
+		Use:   "renew [NAME]",
+		Short: "Renew the administrator's certificate",
+		Long: `Renew the administrator's certificate with a new key, and replace both files. The certificate
+must still be valid: it is what proves who asks. An interruption at any point leaves a pair that
+works.`,
+		Example:           "  pando context renew\n  pando context renew production",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeContexts,
+	}
+	connection.addAdministratorTo(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			connection.context = args[0]
+		}
+		now := time.Now()
+		issued, err := renewAdministrator(cmd.Context(), connection, now)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(io.out, "%s: serial %s, expires %s\n",
+			printable(issued.SPIFFEID), printable(issued.Serial), timeText(issued.NotAfter, now))
+		return err
+	}
+	return cmd
+}
+
+// renewAdministrator replaces the certificate and the key in force.
+func renewAdministrator(ctx context.Context, connection *connectionFlags, now time.Time) (*issuedJSON, error) {
+	c, _, err := connection.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if c.Certificate == "" {
+		return nil, usageErrorf("there is no administrator's certificate to renew")
+	}
+	current, err := loadKeyPair(c.Certificate, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if !now.Before(current.Leaf.NotAfter) {
+		return nil, withExitCode(exitDenied, fmt.Errorf("the administrator's certificate expired %s and can no longer be renewed; another administrator can sign a new one with pando cert sign",
+			timeText(current.Leaf.NotAfter, now)))
+	}
+	algorithm, err := ca.KeyAlgorithmOf(current.Leaf.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	client, err := connection.client(c, current)
+	if err != nil {
+		return nil, err
+	}
+	key, err := newKey(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := client.renew(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := issued.verify(key, client.trust, now); err != nil {
+		return nil, err
+	}
+	encoded, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := replaceKeyPair(c.Certificate, c.Key, []byte(issued.CertificateChain), encoded); err != nil {
+		return nil, fmt.Errorf("certificate %s is issued and not written: %w", issued.Serial, err)
+	}
+	return issued, nil
+}
