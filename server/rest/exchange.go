@@ -67,7 +67,7 @@ func (ex *exchange) finish() {
 
 // credentialsOf reads what a request shows of its caller. Nothing is judged here.
 func credentialsOf(r *http.Request) (auth.Credentials, error) {
-	bearer, err := door.Bearer(r.Header["Authorization"])
+	bearer, err := auth.BearerToken(r.Header["Authorization"])
 	if err != nil {
 		return auth.Credentials{}, err
 	}

@@ -1,0 +1,46 @@
+package rpc
+
+import (
+	apiv1 "github.com/pando-ca/pando/api/v1"
+	"github.com/pando-ca/pando/server"
+)
+
+// operationOf is the operation that a method carries; empty for a method that nobody may call.
+func operationOf(method string) server.Operation {
+	switch method {
+	case apiv1.CertificateService_SignCertificate_FullMethodName,
+		apiv1.CertificateService_SignCertificates_FullMethodName:
+		return server.OpSign
+	case apiv1.CertificateService_RenewCertificate_FullMethodName:
+		return server.OpRenew
+	case apiv1.CertificateService_GetCertificate_FullMethodName:
+		return server.OpGetCertificate
+	case apiv1.CertificateService_ListCertificates_FullMethodName:
+		return server.OpListCertificates
+	case apiv1.TrustService_GetBundle_FullMethodName:
+		return server.OpGetBundle
+	case apiv1.EntryService_CreateEntry_FullMethodName:
+		return server.OpCreateEntry
+	case apiv1.EntryService_GetEntry_FullMethodName:
+		return server.OpGetEntry
+	case apiv1.EntryService_ListEntries_FullMethodName:
+		return server.OpListEntries
+	case apiv1.EntryService_DeleteEntry_FullMethodName:
+		return server.OpDeleteEntry
+	case apiv1.JoinTokenService_CreateJoinToken_FullMethodName:
+		return server.OpCreateJoinToken
+	}
+	return ""
+}
+
+// infrastructure reports whether a method is one of gRPC's own services, which tell nothing
+// that the documentation does not: health and reflection.
+func infrastructure(method string) bool {
+	switch method {
+	case "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch",
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":
+		return true
+	}
+	return false
+}
