@@ -59,11 +59,11 @@ CREATE TABLE entries (
 CREATE INDEX entries_spiffe_id ON entries (spiffe_id, id);
 
 CREATE TABLE entry_version (
-    one     INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     version INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO entry_version (version) VALUES (1);
+INSERT INTO entry_version (one, version) VALUES (1, 1);
 
 CREATE TABLE tokens (
     id         TEXT    NOT NULL PRIMARY KEY,
@@ -87,7 +87,7 @@ CREATE TABLE replays (
 CREATE INDEX replays_expires_at ON replays (expires_at);
 
 CREATE TABLE generation (
-    one          INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    one          INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     number       INTEGER NOT NULL,
     trust_domain TEXT    NOT NULL,
     sequence     INTEGER NOT NULL,

@@ -66,6 +66,8 @@ var (
 	recordsSQL string
 	//go:embed queries/records_by_identity.sql
 	recordsByIdentitySQL string
+	//go:embed queries/records_by_issuer.sql
+	recordsByIssuerSQL string
 	//go:embed queries/records_revoked.sql
 	recordsRevokedSQL string
 	//go:embed queries/refusals.sql

@@ -53,8 +53,10 @@ func listing(f store.RecordFilter) (sql string, args []any) {
 		return recordsRevokedSQL, []any{f.SPIFFEID, f.Issuer, before, notAfter, after, f.Limit}
 	case f.SPIFFEID != "":
 		return recordsByIdentitySQL, []any{f.SPIFFEID, f.Issuer, string(f.State), f.Now, before, notAfter, after, f.Limit}
+	case f.Issuer != "":
+		return recordsByIssuerSQL, []any{f.Issuer, string(f.State), f.Now, before, notAfter, after, f.Limit}
 	}
-	return recordsSQL, []any{f.Issuer, string(f.State), f.Now, before, notAfter, after, f.Limit}
+	return recordsSQL, []any{string(f.State), f.Now, before, notAfter, after, f.Limit}
 }
 
 // timeOrInfinity is later than every NotAfter when t is zero.

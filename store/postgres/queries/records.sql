@@ -1,11 +1,11 @@
 -- Reads certificates_issuer from its end, for each issuer that there is, and merges: an index
 -- on not_after alone would cost every issuance, and there are only a few issuers.
 WITH RECURSIVE issuers AS (
-    (SELECT c.issuer FROM certificates AS c WHERE $1::text = '' OR c.issuer = $1::text ORDER BY c.issuer LIMIT 1)
+    (SELECT c.issuer FROM certificates AS c ORDER BY c.issuer LIMIT 1)
     UNION ALL
     SELECT (SELECT c.issuer FROM certificates AS c WHERE c.issuer > i.issuer ORDER BY c.issuer LIMIT 1)
     FROM issuers AS i
-    WHERE i.issuer IS NOT NULL AND $1::text = ''
+    WHERE i.issuer IS NOT NULL
 )
 SELECT
     p.serial, p.spiffe_id, p.dns_names, p.profile, p.issuer, p.key_hash, p.key_algorithm, p.issued_at, p.not_before,
@@ -20,14 +20,14 @@ CROSS JOIN LATERAL (
     FROM certificates AS c
     LEFT JOIN revocations AS r ON r.serial = c.serial
     WHERE c.issuer = i.issuer
-      AND ($2::text = '' OR ($2::text = 'live' AND c.not_after > $3::timestamptz AND r.serial IS NULL)
-       OR ($2::text = 'expired' AND c.not_after <= $3::timestamptz AND r.serial IS NULL))
-      AND c.not_after < $4::timestamptz
-      AND c.not_after <= $5::timestamptz
-      AND (c.not_after < $5::timestamptz OR c.serial > $6::bytea)
+      AND ($1::text = '' OR ($1::text = 'live' AND c.not_after > $2::timestamptz AND r.serial IS NULL)
+       OR ($1::text = 'expired' AND c.not_after <= $2::timestamptz AND r.serial IS NULL))
+      AND c.not_after < $3::timestamptz
+      AND c.not_after <= $4::timestamptz
+      AND (c.not_after < $4::timestamptz OR c.serial > $5::bytea)
     ORDER BY c.not_after DESC, c.serial
-    LIMIT $7
+    LIMIT $6
 ) AS p
 WHERE i.issuer IS NOT NULL
 ORDER BY p.not_after DESC, p.serial
-LIMIT $7
+LIMIT $6

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+
+	"modernc.org/sqlite"
+
+	"github.com/pando-ca/pando/store"
+)
+
+// database is connections to one file, with the statements that run on them prepared.
+type database struct {
+	*sql.DB
+	prepared map[string]*sql.Stmt // by text; filled before the Store is returned
+}
+
+// openWriter opens the connection that writes. Its transactions take the lock for writing as
+// they begin, so that none fails half way for want of it.
+func openWriter(path string) (*database, error) {
+	d, err := openDatabase(path, url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {
+			"busy_timeout(1000)", // nobody else writes; a checkpoint may take a moment
+			"journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)", "foreign_keys(1)",
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.SetMaxOpenConns(1)
+	d.SetMaxIdleConns(1) // the one of a database in memory must never be closed
+	return d, nil
+}
+
+// openReader opens the connections that read, each on a snapshot of its own.
+func openReader(path string) (*database, error) {
+	d, err := openDatabase(path, url.Values{
+		"mode":    {"ro"},
+		"_pragma": {"busy_timeout(1000)", "query_only(1)"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.SetMaxOpenConns(max(2, runtime.NumCPU()))
+	d.SetMaxIdleConns(max(2, runtime.NumCPU()))
+	return d, nil
+}
+
+func openDatabase(path string, parameters url.Values) (*database, error) {
+	name := "file::memory:"
+	if path != ":memory:" {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("open database: %w", err)
+		}
+		name = (&url.URL{Scheme: "file", Path: absolute}).String()
+	}
+	connector, err := sqlite.NewConnector(name + "?" + parameters.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return &database{DB: sql.OpenDB(connector), prepared: make(map[string]*sql.Stmt)}, nil
+}
+
+// prepare prepares statements; they live as long as the database.
+func (d *database) prepare(ctx context.Context, queries []string) error {
+	for _, query := range queries {
+		statement, err := d.PrepareContext(ctx, query)
+		if err != nil {
+			return classify("prepare statements", err)
+		}
+		d.prepared[query] = statement
+	}
+	return nil
+}
+
+// Close closes the statements and the connections.
+func (d *database) Close() error {
+	var errs []error
+	for _, statement := range d.prepared {
+		errs = append(errs, statement.Close())
+	}
+	return errors.Join(append(errs, d.DB.Close())...)
+}
+
+// query runs a prepared query.
+func (d *database) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return d.prepared[query].QueryContext(ctx, args...)
+}
+
+// queryRow runs a prepared query for one row.
+func (d *database) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return d.prepared[query].QueryRowContext(ctx, args...)
+}
+
+// tx is a transaction that writes.
+type tx struct {
+	*sql.Tx
+	prepared map[string]*sql.Stmt
+}
+
+// exec runs a prepared statement, and returns how many rows it changed.
+func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := t.StmtContext(ctx, t.prepared[query]).ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// queryRow runs a prepared query for one row.
+func (t *tx) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.StmtContext(ctx, t.prepared[query]).QueryRowContext(ctx, args...)
+}
+
+// write runs f in a transaction and commits it.
+func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
+	begun, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return classify(op, err)
+	}
+	if err := f(&tx{begun, s.writer.prepared}); err != nil {
+		// SQLite may have rolled back by itself; then this is an error of no interest.
+		_ = begun.Rollback()
+		return classify(op, err)
+	}
+	return classify(op, begun.Commit())
+}
+
+// change is write, with an audit row in the same transaction if f reports a change.
+func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func(*tx) (changed bool, err error)) error {
+	return s.write(ctx, op, func(t *tx) error {
+		changed, err := f(t)
+		if err != nil || !changed {
+			return err
+		}
+		detail, err := encode(audit.Detail)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, auditInsertSQL, audit.At.UnixMicro(), audit.Actor, audit.Action, audit.Target, detail)
+		return err
+	})
+}

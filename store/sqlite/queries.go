@@ -1,0 +1,71 @@
+package sqlite
+
+import _ "embed" // the queries
+
+// The queries, each from the file of its name. They are never changed.
+var (
+	//go:embed queries/audit_insert.sql
+	auditInsertSQL string
+	//go:embed queries/audits.sql
+	auditsSQL string
+	//go:embed queries/authorities_delete.sql
+	authoritiesDeleteSQL string
+	//go:embed queries/authority_insert.sql
+	authorityInsertSQL string
+	//go:embed queries/blocked_key_insert.sql
+	blockedKeyInsertSQL string
+	//go:embed queries/consume_replay.sql
+	consumeReplaySQL string
+	//go:embed queries/consume_token.sql
+	consumeTokenSQL string
+	//go:embed queries/entries.sql
+	entriesSQL string
+	//go:embed queries/entry.sql
+	entrySQL string
+	//go:embed queries/entry_delete.sql
+	entryDeleteSQL string
+	//go:embed queries/entry_insert.sql
+	entryInsertSQL string
+	//go:embed queries/entry_version.sql
+	entryVersionSQL string
+	//go:embed queries/entry_version_bump.sql
+	entryVersionBumpSQL string
+	//go:embed queries/generation.sql
+	generationSQL string
+	//go:embed queries/generation_first.sql
+	generationFirstSQL string
+	//go:embed queries/generation_next.sql
+	generationNextSQL string
+	//go:embed queries/insert.sql
+	insertSQL string
+	//go:embed queries/insert_undo.sql
+	insertUndoSQL string
+	//go:embed queries/ping.sql
+	pingSQL string
+	//go:embed queries/prune_certificates.sql
+	pruneCertificatesSQL string
+	//go:embed queries/prune_replays.sql
+	pruneReplaysSQL string
+	//go:embed queries/prune_tokens.sql
+	pruneTokensSQL string
+	//go:embed queries/record.sql
+	recordSQL string
+	//go:embed queries/records.sql
+	recordsSQL string
+	//go:embed queries/records_by_identity.sql
+	recordsByIdentitySQL string
+	//go:embed queries/records_by_issuer.sql
+	recordsByIssuerSQL string
+	//go:embed queries/records_revoked.sql
+	recordsRevokedSQL string
+	//go:embed queries/refusals.sql
+	refusalsSQL string
+	//go:embed queries/revocation_exists.sql
+	revocationExistsSQL string
+	//go:embed queries/revocation_insert.sql
+	revocationInsertSQL string
+	//go:embed queries/token.sql
+	tokenSQL string
+	//go:embed queries/token_insert.sql
+	tokenInsertSQL string
+)

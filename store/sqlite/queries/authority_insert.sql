@@ -1,0 +1,2 @@
+INSERT INTO authorities (position, id, role, state, parent_id, certificate, key, state_since)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)

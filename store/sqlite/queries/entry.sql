@@ -1,0 +1,3 @@
+SELECT id, spiffe_id, dns_names, profile, method, issuer, claims, created_at, created_by
+FROM entries
+WHERE id = ?1

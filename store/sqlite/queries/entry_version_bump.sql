@@ -1,0 +1,1 @@
+UPDATE entry_version SET version = version + 1

@@ -1,0 +1,1 @@
+DELETE FROM replays WHERE expires_at < ?1

@@ -1,0 +1,20 @@
+package sqlite
+
+// writeQueries are the statements of transactions that write.
+func writeQueries() []string {
+	return []string{
+		insertSQL, insertUndoSQL, consumeTokenSQL, consumeReplaySQL, refusalsSQL,
+		revocationInsertSQL, revocationExistsSQL, blockedKeyInsertSQL,
+		entryInsertSQL, entryDeleteSQL, entryVersionBumpSQL, tokenInsertSQL,
+		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
+		auditInsertSQL, pruneCertificatesSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
+	}
+}
+
+// readQueries are the statements that only read.
+func readQueries() []string {
+	return []string{
+		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
+		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
+	}
+}

@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// pruneRows is how many records one transaction of Prune deletes: a few milliseconds.
+	pruneRows = 500
+	// replayMargin is how long a JWT is remembered past its expiry, as on Postgres.
+	replayMargin = time.Hour
+)
+
+// Prepare does nothing: one table holds all certificates. See [store.Upkeep].
+func (s *Store) Prepare(context.Context, time.Time, time.Time) error { return nil }
+
+// Prune deletes what is no longer needed; see [store.Upkeep].
+func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
+	if before.After(now) {
+		before = now // what has not expired is not dropped, whatever the caller computed
+	}
+	limit := before.UTC().Truncate(24 * time.Hour) // whole days, as on Postgres
+	for deleted := int64(pruneRows); deleted == pruneRows; {
+		err := s.write(ctx, "prune records", func(t *tx) (err error) {
+			deleted, err = t.exec(ctx, pruneCertificatesSQL, limit.UnixMicro(), pruneRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, "prune tokens", func(t *tx) error {
+		if _, err := t.exec(ctx, pruneTokensSQL, before.UnixMicro()); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, pruneReplaysSQL, now.Add(-replayMargin).UnixMicro())
+		return err
+	})
+}
