@@ -21,7 +21,7 @@ type Leaf struct {
 	DNSNames     []string           // DNS SANs, each as [ValidDNSName] wants it
 	Organization []string           // subject O, at most one; without it the subject is empty
 	KeyUsage     x509.KeyUsage      // 0 means digitalSignature
-	ExtKeyUsage  []x509.ExtKeyUsage // at least one
+	ExtKeyUsage  []x509.ExtKeyUsage // at least serverAuth and clientAuth
 	NotBefore    time.Time          // whole seconds
 	NotAfter     time.Time          // whole seconds; not after the issuer's
 }

@@ -66,10 +66,10 @@ func (a *Authority) admits(leaf *Leaf) error {
 		return fmt.Errorf("SPIFFE ID %q has no path", leaf.ID)
 	case leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
 		return errors.New("key usage of a leaf cannot include keyCertSign or cRLSign")
-	case len(leaf.ExtKeyUsage) == 0:
-		return errors.New("extended key usage is missing")
-	case slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
-		return errors.New("extended key usage cannot be anyExtendedKeyUsage")
+	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth), !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
+		return errors.New("extended key usage lacks serverAuth or clientAuth") // X509-SVID, section 4.4
+	case slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny), slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
+		return errors.New("extended key usage of a leaf cannot include anyExtendedKeyUsage or OCSPSigning")
 	}
 	if err := validNames(leaf); err != nil {
 		return err

@@ -37,7 +37,7 @@ func workload(t testing.TB, pub crypto.PublicKey) ca.Leaf {
 	return ca.Leaf{
 		PublicKey:   pub,
 		ID:          parseID(t, "spiffe://example.org/ns/prod/sa/web"),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		NotBefore:   noon.Add(-time.Minute),
 		NotAfter:    noon.Add(59 * time.Minute),
 	}
@@ -61,8 +61,11 @@ func TestSignRefuses(t *testing.T) {
 		"keyCertSign":                  func(l *ca.Leaf) { l.KeyUsage = x509.KeyUsageCertSign },
 		"cRLSign beside another usage": func(l *ca.Leaf) { l.KeyUsage = x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature },
 		"no extended key usage":        func(l *ca.Leaf) { l.ExtKeyUsage = nil },
-		"anyExtendedKeyUsage":          func(l *ca.Leaf) { l.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} },
-		"an unknown usage":             func(l *ca.Leaf) { l.ExtKeyUsage = []x509.ExtKeyUsage{99} },
+		"serverAuth alone":             func(l *ca.Leaf) { l.ExtKeyUsage = l.ExtKeyUsage[:1] },
+		"clientAuth alone":             func(l *ca.Leaf) { l.ExtKeyUsage = l.ExtKeyUsage[1:] },
+		"anyExtendedKeyUsage":          func(l *ca.Leaf) { l.ExtKeyUsage = append(l.ExtKeyUsage, x509.ExtKeyUsageAny) },
+		"OCSPSigning":                  func(l *ca.Leaf) { l.ExtKeyUsage = append(l.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) },
+		"an unknown usage":             func(l *ca.Leaf) { l.ExtKeyUsage = append(l.ExtKeyUsage, 99) },
 		"an organisation of 65":        func(l *ca.Leaf) { l.Organization = []string{string(bytes.Repeat([]byte("a"), 65))} },
 		"an empty organisation":        func(l *ca.Leaf) { l.Organization = []string{""} },
 		"two organisations":            func(l *ca.Leaf) { l.Organization = []string{"a", "b"} },

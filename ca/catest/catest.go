@@ -64,7 +64,7 @@ func New(tb testing.TB, o Options) *CA {
 	must(tb, err)
 	config := ca.SetConfig{
 		TrustDomain: td, Generation: 1, Sequence: 1, PublishedAt: o.Now, RefreshHint: refreshHint,
-		WindowKey: []byte("the window key of a test PKI 32 o"), URLs: o.URLs,
+		WindowKey: []byte("window key of a throw-away PKI"), URLs: o.URLs,
 		Authorities: []ca.AuthorityConfig{
 			{ID: ca.AuthorityID(root), Role: ca.RoleRoot, State: ca.StateActive, Certificate: root.Raw, Signer: rootKey},
 			{
