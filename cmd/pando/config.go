@@ -77,6 +77,7 @@ type limitsConfig struct {
 	FailureBurst   int     `yaml:"failure_burst"`   // failed authentications at once from one address
 	MaxConnections int     `yaml:"max_connections"` // open at once, on each door; 0: no limit
 	MaxWaiting     int     `yaml:"max_waiting"`     // issuances that wait for a commit; those above are refused
+	MaxDatabase    int     `yaml:"max_database"`    // connections to Postgres
 }
 
 // timeoutsConfig is how long things may take.
@@ -145,7 +146,7 @@ func defaultConfig() config {
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
 			FailureRate: 10, FailureBurst: 50,
-			MaxConnections: 10_000, MaxWaiting: 10_000,
+			MaxConnections: 10_000, MaxWaiting: 10_000, MaxDatabase: 10,
 		},
 		Timeouts: timeoutsConfig{Startup: duration(time.Minute), Drain: duration(20 * time.Second)},
 		Records:  recordsConfig{Retention: duration(30 * day)},

@@ -25,7 +25,7 @@ refresh_hint: 1m
 listen: {rest: ":1", grpc: ":2", public: ":3", metrics: ":4"}
 serving: {dns_names: [pando.example.org], duration: 12h}
 urls: {issuer: "http://pki.example.org/v1/issuers/{authority}.cer"}
-lifetimes: {root: 60d, intermediate: 1d12h}
+lifetimes: {root: 500d, intermediate: 90d1h}
 limits: {identity_rate: 0.5}
 timeouts: {startup: 0s}
 records: {retention: 1d}
@@ -59,7 +59,7 @@ func TestConfigReadsEveryKindOfValue(t *testing.T) {
 	want.Listen = listenConfig{REST: ":1", GRPC: ":2", Public: ":3", Metrics: ":4"}
 	want.Serving = servingConfig{DNSNames: []string{"pando.example.org"}, Profile: "workload", Duration: duration(12 * time.Hour)}
 	want.URLs.Issuer = "http://pki.example.org/v1/issuers/{authority}.cer"
-	want.Lifetimes = lifetimesConfig{Root: duration(60 * day), Intermediate: duration(36 * time.Hour)}
+	want.Lifetimes = lifetimesConfig{Root: duration(500 * day), Intermediate: duration(90*day + time.Hour)}
 	want.Limits.IdentityRate = 0.5
 	want.Timeouts.Startup = 0
 	want.Records.Retention = duration(day)
@@ -105,28 +105,29 @@ func TestConfigRefusesWhatItDoesNotUnderstand(t *testing.T) {
 
 func TestConfigIsJudged(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no trust domain":               {`trust_domain: ""`, "trust_domain: is required, such as example.org"},
-		"an upper-case trust domain":    {"trust_domain: Example.org", "trust_domain: "},
-		"a database that is no URL":     {"database: host=db password=hidden", "database: is not a URL such as postgres://pando@db.example.org/pando"},
-		"an address without a port":     {"listen: {rest: localhost}", `listen.rest: "localhost" is not host:port`},
-		"two doors at one address":      {`listen: {grpc: ":1"}`, "listen.grpc: :1 is the address of listen.rest too"},
-		"no door for requests":          {`listen: {rest: "", grpc: ""}`, "listen: both rest and grpc are closed"},
-		"a serving name that is none":   {"serving: {dns_names: [a b]}", "serving.dns_names: "},
-		"a serving profile unknown":     {"serving: {profile: fast}", `serving.profile: there is no profile "fast"`},
-		"a URL that is no HTTP":         {"urls: {crl: ldap://x}", `urls.crl: "ldap://x" is not an HTTP URL`},
-		"a root that lives shorter":     {"lifetimes: {root: 1h}", "lifetimes.intermediate: must be between 1s and lifetimes.root"},
-		"a rate that is not a number":   {"limits: {identity_rate: .nan}", "limits.identity_rate: must be 0 or more"},
-		"a negative burst":              {"limits: {identity_burst: -1}", "limits.identity_burst: must be 0 or more"},
-		"a log format unknown":          {"log: {format: xml}", `log.format: "xml" is none of json, text`},
-		"a log level unknown":           {"log: {level: loud}", `log.level: "loud" is none of debug, info, warn, error`},
-		"an administrator elsewhere":    {"administrators: [{spiffe_id: spiffe://example.org/ana, role: admin}]", "administrators: spiffe://example.org/ana is not under spiffe://example.org/pando/"},
-		"an administrator's role":       {"administrators: [{spiffe_id: spiffe://example.org/pando/admin/ana, role: root}]", `administrators: spiffe://example.org/pando/admin/ana: role "root" is none of viewer, operator, admin`},
-		"a profile longer than allowed": {"profiles: [{name: server, duration: 91d, max_duration: 90d}]", `profiles: profile "server": duration 2184h0m0s exceeds the maximum of 2160h0m0s`},
-		"a profile's usage":             {"profiles: [{name: a, ext_key_usage: [any]}]", `profiles: "a": extended key usage "any" is none of serverAuth, clientAuth, codeSigning, emailProtection`},
-		"a profile twice":               {"profiles: [{name: a}, {name: a}]", `profiles: "a" is defined twice`},
-		"an issuer without a name":      {"issuers: [{issuer: a, audiences: [b]}]", "issuers[0]: has no name"},
-		"an issuer without an audience": {"issuers: [{name: a, issuer: a}]", `issuers "a": has no audiences`},
-		"an issuer with two sources":    {"issuers: [{name: a, issuer: a, audiences: [b], jwks_file: c, jwks_url: d}]", `issuers "a": only one of discovery_url, jwks_url and jwks_file can be given`},
+		"no trust domain":                                {`trust_domain: ""`, "trust_domain: is required, such as example.org"},
+		"an upper-case trust domain":                     {"trust_domain: Example.org", "trust_domain: "},
+		"a database that is no URL":                      {"database: host=db password=hidden", "database: is not a URL such as postgres://pando@db.example.org/pando"},
+		"an address without a port":                      {"listen: {rest: localhost}", `listen.rest: "localhost" is not host:port`},
+		"two doors at one address":                       {`listen: {grpc: ":1"}`, "listen.grpc: :1 is the address of listen.rest too"},
+		"no door for requests":                           {`listen: {rest: "", grpc: ""}`, "listen: both rest and grpc are closed"},
+		"a serving name that is none":                    {"serving: {dns_names: [a b]}", "serving.dns_names: "},
+		"a serving profile unknown":                      {"serving: {profile: fast}", `serving.profile: there is no profile "fast"`},
+		"a URL that is no HTTP":                          {"urls: {crl: ldap://x}", `urls.crl: "ldap://x" is not an HTTP URL`},
+		"a root that lives shorter":                      {"lifetimes: {root: 1h}", "lifetimes.intermediate: must be between 1s and lifetimes.root"},
+		"an intermediate that lives shorter than a leaf": {"lifetimes: {intermediate: 90d}\nprofiles: [{name: administrator, max_duration: 89d}]", `lifetimes.intermediate: 90d does not cover a certificate of profile "server", which may live for 90d`},
+		"a rate that is not a number":                    {"limits: {identity_rate: .nan}", "limits.identity_rate: must be 0 or more"},
+		"a negative burst":                               {"limits: {identity_burst: -1}", "limits.identity_burst: must be 0 or more"},
+		"a log format unknown":                           {"log: {format: xml}", `log.format: "xml" is none of json, text`},
+		"a log level unknown":                            {"log: {level: loud}", `log.level: "loud" is none of debug, info, warn, error`},
+		"an administrator elsewhere":                     {"administrators: [{spiffe_id: spiffe://example.org/ana, role: admin}]", "administrators: spiffe://example.org/ana is not under spiffe://example.org/pando/"},
+		"an administrator's role":                        {"administrators: [{spiffe_id: spiffe://example.org/pando/admin/ana, role: root}]", `administrators: spiffe://example.org/pando/admin/ana: role "root" is none of viewer, operator, admin`},
+		"a profile longer than allowed":                  {"profiles: [{name: server, duration: 91d, max_duration: 90d}]", `profiles: profile "server": duration 2184h0m0s exceeds the maximum of 2160h0m0s`},
+		"a profile's usage":                              {"profiles: [{name: a, ext_key_usage: [any]}]", `profiles: "a": extended key usage "any" is none of serverAuth, clientAuth, codeSigning, emailProtection`},
+		"a profile twice":                                {"profiles: [{name: a}, {name: a}]", `profiles: "a" is defined twice`},
+		"an issuer without a name":                       {"issuers: [{issuer: a, audiences: [b]}]", "issuers[0]: has no name"},
+		"an issuer without an audience":                  {"issuers: [{name: a, issuer: a}]", `issuers "a": has no audiences`},
+		"an issuer with two sources":                     {"issuers: [{name: a, issuer: a, audiences: [b], jwks_file: c, jwks_url: d}]", `issuers "a": only one of discovery_url, jwks_url and jwks_file can be given`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := parsed(t, validYAML)

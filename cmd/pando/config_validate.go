@@ -58,6 +58,10 @@ func (c *config) Validate() error {
 	}
 	profiles, err := c.profiles()
 	p.add("profiles", err)
+	for _, profile := range profiles {
+		p.check(duration(profile.MaxDuration) < c.Lifetimes.Intermediate, "lifetimes.intermediate",
+			"%s does not cover a certificate of profile %q, which may live for %s", c.Lifetimes.Intermediate, profile.Name, duration(profile.MaxDuration))
+	}
 	if err == nil {
 		known := slices.ContainsFunc(profiles, func(p policy.Profile) bool { return p.Name == c.Serving.Profile })
 		p.check(known, "serving.profile", "there is no profile %q", c.Serving.Profile)
@@ -109,6 +113,7 @@ func (c *config) validateLimits(p *problems) {
 		{"limits.failure_burst", float64(c.Limits.FailureBurst), 1, 1e9, "1 or more"},
 		{"limits.max_connections", float64(c.Limits.MaxConnections), 0, 1e9, "0 or more"},
 		{"limits.max_waiting", float64(c.Limits.MaxWaiting), 1, 1e9, "1 or more"},
+		{"limits.max_database", float64(c.Limits.MaxDatabase), 2, 10_000, "between 2 and 10000"},
 		{"timeouts.startup", c.Timeouts.Startup.seconds(), 0, day.Seconds(), "between 0s and 1d"},
 		{"timeouts.drain", c.Timeouts.Drain.seconds(), 0, day.Seconds(), "between 0s and 1d"},
 		{"records.retention", c.Records.Retention.seconds(), 0, longest.Seconds(), "between 0s and 50 years"},

@@ -75,6 +75,8 @@ func run(ctx context.Context, args []string, io stdio) int {
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
 		newCertCommand(io),
+		newInitCommand(io),
+		newMigrateCommand(io),
 		newConfigCommand(io),
 		newContextCommand(io),
 		newEntryCommand(io),

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/keystore"
+	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/store"
+)
+
+// sealKeyVariable holds the seal key itself, for those who keep secrets in the environment.
+const sealKeyVariable = "PANDO_SEAL_KEY"
+
+// vault opens what is sealed in the database.
+type vault struct {
+	sealer *keystore.Sealer
+	keys   *keystore.Keys
+}
+
+func newVault(key [32]byte) (*vault, error) {
+	sealer, err := keystore.NewSealer(key)
+	if err != nil {
+		return nil, fmt.Errorf("seal key: %w", err)
+	}
+	return &vault{sealer, keystore.New(sealer)}, nil
+}
+
+// openVault takes the seal key from text, the value of PANDO_SEAL_KEY, or, when that is
+// empty, from the file.
+func openVault(text, file string) (*vault, error) {
+	var key [32]byte
+	var err error
+	if text != "" {
+		if key, err = keystore.ParseSealKey(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", sealKeyVariable, err)
+		}
+		return newVault(key)
+	}
+	key, err = keystore.ReadSealKey(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no seal key: neither %s nor the file %s", sealKeyVariable, file)
+	case err != nil:
+		return nil, err
+	}
+	return newVault(key)
+}
+
+// The labels that keys are sealed under say where they belong, so that a key cannot be moved to
+// another place, or another CA's database, by whoever can write there.
+func keyLabel(td spiffeid.TrustDomain, role ca.Role) string {
+	return "authority " + string(role) + " of " + td.String()
+}
+
+func windowLabel(td spiffeid.TrustDomain) []byte { return []byte("window key of " + td.String()) }
+
+// windowKeySize makes the place of a renewal window as hard to guess as a key.
+const windowKeySize = 32
+
+// newGeneration makes a root, an intermediate under it, and the first generation that holds
+// them. First start is the one time when a root is used before it was published.
+func newGeneration(v *vault, cfg *config, td spiffeid.TrustDomain, now time.Time) (store.Generation, error) {
+	root, rootRow, err := v.newRoot(cfg, td, now)
+	if err != nil {
+		return store.Generation{}, err
+	}
+	intermediateRow, err := v.newIntermediate(cfg, td, root, now)
+	if err != nil {
+		return store.Generation{}, err
+	}
+	windowKey := make([]byte, windowKeySize)
+	rand.Read(windowKey) // never fails; see crypto/rand
+	sealed, err := v.sealer.Seal(windowKey, windowLabel(td))
+	if err != nil {
+		return store.Generation{}, fmt.Errorf("seal window key: %w", err)
+	}
+	return store.Generation{
+		Number: 1, TrustDomain: td.String(), Sequence: 1, PublishedAt: now, WindowKey: sealed,
+		Authorities: []store.Authority{rootRow, intermediateRow},
+	}, nil
+}
+
+// parent is an authority that is about to sign another one.
+type parent struct {
+	cert   *x509.Certificate
+	signer crypto.Signer
+}
+
+// newRoot makes a root: P-384, since it lives for years.
+func (v *vault) newRoot(cfg *config, td spiffeid.TrustDomain, now time.Time) (*parent, store.Authority, error) {
+	signer, ref, err := v.keys.Create(ca.ECDSAP384, keyLabel(td, ca.RoleRoot))
+	if err != nil {
+		return nil, store.Authority{}, fmt.Errorf("make root key: %w", err)
+	}
+	cert, err := ca.NewRoot(ca.RootConfig{
+		TrustDomain: td, Signer: signer, NotBefore: now, NotAfter: now.Add(time.Duration(cfg.Lifetimes.Root)),
+	})
+	if err != nil {
+		return nil, store.Authority{}, err
+	}
+	return &parent{cert, signer}, newAuthority(cert, ca.RoleRoot, "", ref, now), nil
+}
+
+// newIntermediate makes an intermediate under a root: P-256, whose signatures are the fastest
+// to make and to verify.
+func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *parent, now time.Time) (store.Authority, error) {
+	signer, ref, err := v.keys.Create(ca.ECDSAP256, keyLabel(td, ca.RoleIntermediate))
+	if err != nil {
+		return store.Authority{}, fmt.Errorf("make intermediate key: %w", err)
+	}
+	cert, err := ca.NewIntermediate(ca.IntermediateConfig{
+		TrustDomain: td, PublicKey: signer.Public(), Parent: root.cert, ParentSigner: root.signer,
+		NotBefore: now, NotAfter: now.Add(time.Duration(cfg.Lifetimes.Intermediate)), URLs: cfg.urls(),
+	})
+	if err != nil {
+		return store.Authority{}, err
+	}
+	return newAuthority(cert, ca.RoleIntermediate, ca.AuthorityID(root.cert), ref, now), nil
+}
+
+func newAuthority(cert *x509.Certificate, role ca.Role, parentID string, key []byte, now time.Time) store.Authority {
+	return store.Authority{
+		ID: ca.AuthorityID(cert), Role: string(role), State: string(ca.StateActive), ParentID: parentID,
+		Certificate: cert.Raw, Key: key, StateSince: now,
+	}
+}
+
+// openSet opens the keys of a generation and makes the snapshot that requests are served from.
+// It refuses a generation of another trust domain, keys that the seal key does not open, and
+// keys that do not match their certificates.
+func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.Set, error) {
+	td, err := cfg.trustDomain()
+	if err != nil {
+		return nil, err
+	}
+	if gen.TrustDomain != td.String() {
+		return nil, fmt.Errorf("the configuration says trust domain %s, and the database holds the CA of %s", td, gen.TrustDomain)
+	}
+	windowKey, err := v.sealer.Open(gen.WindowKey, windowLabel(td))
+	if err != nil {
+		return nil, fmt.Errorf("the seal key is not that of this CA: window key: %w", err)
+	}
+	set := ca.SetConfig{
+		TrustDomain: td, Generation: gen.Number, Sequence: gen.Sequence, PublishedAt: gen.PublishedAt,
+		RefreshHint: time.Duration(cfg.RefreshHint), WindowKey: windowKey, URLs: cfg.urls(),
+	}
+	for _, row := range gen.Authorities {
+		authority := ca.AuthorityConfig{
+			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID, Certificate: row.Certificate,
+		}
+		if len(row.Key) > 0 { // a root may be kept elsewhere; a retired one has no key any more
+			if authority.Signer, err = v.keys.Open(row.Key, keyLabel(td, authority.Role)); err != nil {
+				return nil, fmt.Errorf("key of authority %s: %w", row.ID, err)
+			}
+		}
+		set.Authorities = append(set.Authorities, authority)
+	}
+	return ca.NewSet(set, now)
+}

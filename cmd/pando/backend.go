@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pando-ca/pando/server"
+	"github.com/pando-ca/pando/store"
+	"github.com/pando-ca/pando/store/postgres"
+	"github.com/pando-ca/pando/store/sqlite"
+)
+
+// database is what the two stores have in common, as far as this program uses it.
+type database interface {
+	store.Inserter
+	store.Records
+	store.Tokens
+	store.Generations
+	store.Upkeep
+	store.Health
+	server.EntryStore
+	io.Closer
+}
+
+// databaseName is the database in words, without a password.
+func (c *config) databaseName() string {
+	if c.Database == "" {
+		return "SQLite in " + c.Data
+	}
+	return redactDatabase(c.Database)
+}
+
+// openDatabase opens the configured database, whose schema must be that of this binary.
+func openDatabase(ctx context.Context, cfg *config) (database, error) {
+	if cfg.Database == "" {
+		db, err := sqlite.Open(ctx, sqlite.Config{Dir: cfg.Data})
+		if err != nil {
+			return nil, describeDatabase(err)
+		}
+		return db, nil
+	}
+	db, err := postgres.Open(ctx, postgres.Config{URL: cfg.Database, MaxConns: cfg.Limits.MaxDatabase})
+	if err != nil {
+		return nil, describeDatabase(err)
+	}
+	return db, nil
+}
+
+// migrateDatabase brings the schema of the configured database to that of this binary.
+func migrateDatabase(ctx context.Context, cfg *config) error {
+	if cfg.Database == "" {
+		return describeDatabase(sqlite.Migrate(ctx, sqlite.Config{Dir: cfg.Data}))
+	}
+	return describeDatabase(postgres.Migrate(ctx, postgres.Config{URL: cfg.Database}))
+}
+
+// describeDatabase says what to do about an error, and gives it its exit code.
+func describeDatabase(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrSchemaOld):
+		return fmt.Errorf("database: %w: run pando migrate, or start with --migrate", err)
+	case errors.Is(err, store.ErrSchemaNew):
+		return fmt.Errorf("database: %w: install the newer pando, which migrated it", err)
+	case errors.Is(err, store.ErrUnavailable):
+		return withExitCode(exitUnavailable, fmt.Errorf("database: %w", err))
+	}
+	return fmt.Errorf("database: %w", err)
+}
+
+// databaseRetry is the wait between two attempts to reach the database at start: short against
+// what a restart of the database takes, long against what an attempt costs it.
+const databaseRetry = 500 * time.Millisecond
+
+// awaitDatabase calls attempt until it does not fail for an unreachable database, or until the
+// limit has passed: a database that is started together with Pando may need a while. notice is
+// called before the first wait.
+func awaitDatabase(ctx context.Context, limit time.Duration, notice func(error), attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, max(limit, databaseRetry)) // one attempt at the least
+	defer cancel()
+	retry := time.NewTicker(databaseRetry)
+	defer retry.Stop()
+	for first := true; ; first = false {
+		err := attempt(ctx)
+		if !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		if first {
+			notice(err)
+		}
+		select {
+		case <-ctx.Done():
+			return withExitCode(exitUnavailable, err)
+		case <-retry.C:
+		}
+	}
+}
