@@ -21,7 +21,7 @@ func algorithms() []string {
 func defaultAlgorithms() []string { return []string{"RS256", "ES256", "ES384", "EdDSA"} }
 
 // fits reports whether a key is one that the algorithm is defined for. golang-jwt looks at the
-// key's type but not at the curve, and so verifies ES256 with a P-384 key.
+// key's type but not at the curve, and so verifies ES384 with a P-256 key.
 func fits(alg string, key crypto.PublicKey) bool {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
