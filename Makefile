@@ -1,0 +1,33 @@
+# A bare `make` prints this list. CI runs .ci/run.
+.PHONY: help run build test race lint generate check-generated bench bench-growth fuzz
+LINT := go tool -modfile=tools/go.mod golangci-lint
+BUF  := go tool -modfile=tools/go.mod buf
+FUZZTIME ?= 10s
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+run: build ## show the main job: a CA, two workloads, mutual TLS, certificates swapped under them
+	bin/pando demo
+build: ## build bin/pando
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/pando
+test: ## run all tests (installs PostgreSQL where it can; no server has to run)
+	scripts/ensure-postgres
+	go test ./...
+race: ## run the tests of what is concurrent under the race detector
+	scripts/ensure-postgres
+	go test -race ./client/... ./rotation/... ./server/... ./store/...
+lint: ## run the linters named in .golangci.yml
+	$(LINT) run
+generate: ## make the generated code and documents anew
+	$(BUF) generate
+	go test ./server/rest -run OpenAPI -update
+check-generated: generate ## fail if generated files are not those in the repository
+	git diff --exit-code -- api
+bench: build ## measure issuance against the raw limit of this machine
+	scripts/ensure-postgres
+	go run ./cmd/pandobench
+bench-growth: build ## compare an empty table with one of five million rows
+	scripts/ensure-postgres
+	go run ./cmd/pandobench -growth 5000000
+fuzz: ## fuzz every parser of outside bytes, FUZZTIME each
+	scripts/fuzz $(FUZZTIME)
