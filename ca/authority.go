@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
@@ -47,6 +49,24 @@ func (s State) Published() bool {
 type URLs struct {
 	Issuer string // AIA caIssuers: the issuer's certificate (RFC 5280, section 4.2.2.1)
 	CRL    string // CRL distribution point (RFC 5280, section 4.2.1.13)
+}
+
+// Validate returns an error unless each template is empty or, expanded, an absolute HTTP URL
+// that a certificate can carry.
+func (u URLs) Validate() error {
+	issuer, crl := u.expand("0123456789abcdef")
+	for _, text := range append(issuer, crl...) {
+		parsed, err := url.Parse(text)
+		switch {
+		case err != nil:
+			return fmt.Errorf("certificate URL: %w", err)
+		case parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "":
+			return fmt.Errorf("certificate URL %q is not an absolute HTTP URL", text)
+		case parsed.String() != text:
+			return fmt.Errorf("certificate URL %q holds characters that must be escaped, or a template other than {authority}", text)
+		}
+	}
+	return nil
 }
 
 // expand returns the URLs in certificates that this authority signs, as the slices that

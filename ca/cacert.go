@@ -72,6 +72,9 @@ func NewIntermediate(cfg IntermediateConfig) (*x509.Certificate, error) {
 	if cfg.Parent == nil || cfg.ParentSigner == nil {
 		return nil, errors.New("new intermediate: parent or its signer is missing")
 	}
+	if err := cfg.URLs.Validate(); err != nil {
+		return nil, fmt.Errorf("new intermediate: %w", err)
+	}
 	template, err := authorityTemplate("intermediate", cfg.TrustDomain, cfg.PublicKey, cfg.NotBefore, cfg.NotAfter)
 	if err != nil {
 		return nil, fmt.Errorf("new intermediate: %w", err)

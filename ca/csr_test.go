@@ -187,6 +187,9 @@ func wantDefect(t *testing.T, data []byte, defect string) {
 	if !errors.As(err, &bad) {
 		t.Fatalf("ParseCSR = %+v, %v, want a *CSRError", csr, err)
 	}
+	if bad.Unwrap() == nil {
+		t.Error("the defect is not put in words")
+	}
 	if bad.Defect != defect {
 		t.Errorf("defect %q (%v), want %q", bad.Defect, err, defect)
 	}

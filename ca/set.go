@@ -68,6 +68,9 @@ func NewSet(cfg SetConfig, now time.Time) (*Set, error) {
 	case len(cfg.WindowKey) < minWindowKey:
 		return nil, fmt.Errorf("new set: window key has %d octets, want at least %d", len(cfg.WindowKey), minWindowKey)
 	}
+	if err := cfg.URLs.Validate(); err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
 	s := &Set{
 		trustDomain: cfg.TrustDomain,
 		generation:  cfg.Generation,
