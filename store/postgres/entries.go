@@ -45,13 +45,8 @@ func (s *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
 
 // Entries lists entries; see [store.Entries].
 func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry, error) {
-	// A plan for these very arguments; see Records.
-	rows, err := s.pool.Query(ctx, entriesSQL, pgx.QueryExecModeDescribeExec, f.SPIFFEID, f.Method, f.After, f.Limit)
-	if err != nil {
-		return nil, s.classify("list entries", err)
-	}
-	list, err := pgx.CollectRows(rows, scanEntry)
-	return list, s.classify("list entries", err)
+	all, err := list(ctx, s, scanEntry, entriesSQL, f.SPIFFEID, f.Method, f.After, f.Limit)
+	return all, s.classify("list entries", err)
 }
 
 // DeleteEntry deletes an entry and its tokens; see [store.Entries].

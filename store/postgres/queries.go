@@ -36,6 +36,8 @@ var (
 	insertSQL string
 	//go:embed queries/insert_once.sql
 	insertOnceSQL string
+	//go:embed queries/list_plan.sql
+	listPlanSQL string
 	//go:embed queries/lock_exclusive.sql
 	lockExclusiveSQL string
 	//go:embed queries/lock_shared.sql

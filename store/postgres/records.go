@@ -33,14 +33,8 @@ func (s *Store) Record(ctx context.Context, serial store.Serial) (*store.Record,
 // Records lists certificates; see [store.Records].
 func (s *Store) Records(ctx context.Context, f store.RecordFilter) ([]store.Record, error) {
 	sql, args := listing(f)
-	// A plan for these very arguments, each time: one for any arguments could not tell
-	// which filters are in force, and would use no index.
-	rows, err := s.pool.Query(ctx, sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
-	if err != nil {
-		return nil, s.classify("list records", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRecord)
-	return list, s.classify("list records", err)
+	all, err := list(ctx, s, scanRecord, sql, args...)
+	return all, s.classify("list records", err)
 }
 
 // listing chooses the query, and with it the index, that finds fewest rows.
