@@ -12,76 +12,69 @@ import (
 // issuers are three deep.
 const maxJSONDepth = 16
 
-// decodeObject reads exactly one JSON object. Unlike encoding/json it refuses a name that
-// stands twice in one object, of which two readers may take different ones (RFC 8725, section
-// 2.4 has the like), and deep nesting. Numbers stay as they are written.
+// decodeObject reads exactly one JSON object. Unlike encoding/json it refuses deep nesting and
+// a name that stands twice in one object, of which two readers may take different ones.
+// Numbers stay as they are written.
 func decodeObject(data []byte) (map[string]any, error) {
+	written, depth := survey(data)
+	if depth > maxJSONDepth {
+		return nil, fmt.Errorf("is nested deeper than %d", maxJSONDepth)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	value, err := decodeValue(dec, 0)
-	if err != nil {
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil {
 		return nil, err
 	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("is not an object")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	switch _, err := dec.Token(); {
+	case !errors.Is(err, io.EOF):
 		return nil, errors.New("goes on after the object")
+	case object == nil:
+		return nil, errors.New("is null")
+	case members(object) != written:
+		return nil, errors.New("has a name twice in one object")
 	}
 	return object, nil
 }
 
-func decodeValue(dec *json.Decoder, depth int) (any, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return nil, err
+// survey counts the members of all objects in a JSON text, by the colons that separate names
+// from values, and says how deeply it is nested. It reads the text once and keeps nothing; for
+// a text that is not JSON the answers mean nothing.
+func survey(data []byte) (members, depth int) {
+	open, inString := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++ // the escaped character ends nothing
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == ':':
+			members++
+		case c == '{' || c == '[':
+			open++
+			depth = max(depth, open)
+		case c == '}' || c == ']':
+			open--
+		}
 	}
-	delim, ok := token.(json.Delim)
-	switch {
-	case !ok:
-		return token, nil
-	case depth == maxJSONDepth:
-		return nil, fmt.Errorf("is nested deeper than %d", maxJSONDepth)
-	case delim == '{':
-		return decodeMembers(dec, depth+1)
-	case delim == '[':
-		return decodeElements(dec, depth+1)
-	}
-	return nil, errors.New("has a stray delimiter")
+	return members, depth
 }
 
-func decodeMembers(dec *json.Decoder, depth int) (map[string]any, error) {
-	object := make(map[string]any)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, err
+// members counts the members of all objects in a decoded value: fewer than were written if a
+// later one has taken the place of an earlier one.
+func members(value any) int {
+	n := 0
+	switch v := value.(type) {
+	case map[string]any:
+		n = len(v)
+		for _, member := range v {
+			n += members(member)
 		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, errors.New("has a member without a name")
-		}
-		if _, twice := object[name]; twice {
-			return nil, errors.New("has a name twice")
-		}
-		if object[name], err = decodeValue(dec, depth); err != nil {
-			return nil, err
+	case []any:
+		for _, element := range v {
+			n += members(element)
 		}
 	}
-	_, err := dec.Token() // the closing brace
-	return object, err
-}
-
-func decodeElements(dec *json.Decoder, depth int) ([]any, error) {
-	list := []any{}
-	for dec.More() {
-		value, err := decodeValue(dec, depth)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, value)
-	}
-	_, err := dec.Token() // the closing bracket
-	return list, err
+	return n
 }
