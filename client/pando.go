@@ -1,19 +1,13 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -21,18 +15,6 @@ import (
 const (
 	signPath  = "/v1/certificates"
 	renewPath = "/v1/certificates/renew"
-
-	// exchangeTimeout bounds one request to one server, so that a server that swallows
-	// packets costs this much before the next is asked. An issuance takes milliseconds.
-	exchangeTimeout = 10 * time.Second
-
-	// maxAnswer is the most that is read of an answer: a chain and a bundle of many roots
-	// are some kilobytes.
-	maxAnswer = 1 << 20
-
-	// maxRetryAfter bounds what a server can ask for, so that a slip there (or here in
-	// reading a date) does not silence a client for good.
-	maxRetryAfter = time.Hour
 )
 
 // pando is the CA as a Source sees it. It is used by one goroutine at a time, which makes
@@ -152,103 +134,4 @@ func (p *pando) ask(ctx context.Context, c call) (*snapshot, error) {
 func refused(err error) bool {
 	var refusal *ServerError
 	return errors.As(err, &refusal) && refusal.Status >= 400 && refusal.Status < 500
-}
-
-// exchange asks one server over a connection of its own. Hours lie between two questions,
-// and each renewal presents another certificate, so there is nothing to be kept.
-func (p *pando) exchange(ctx context.Context, server string, c call, body []byte) (*snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server+c.path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/json, application/problem+json")
-	if c.bearer != "" {
-		request.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
-	transport := &http.Transport{
-		DialContext: p.dial, TLSClientConfig: c.tls(), DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
-	}
-	response, err := transport.RoundTrip(request) // follows no redirect: the credential is for this server
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", server, err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	now := time.Now()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: read answer: %w", server, err)
-	case len(data) > maxAnswer:
-		return nil, fmt.Errorf("%s: answer is over %d octets", server, maxAnswer)
-	case response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated:
-		return nil, refusal(server, response, data, now)
-	}
-	s, err := received(data, c.trust, c.key, c.want, now)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", server, err)
-	}
-	return s, nil
-}
-
-// tls is the configuration for one connection to the CA. Go's own verification is replaced,
-// not switched off: it compares host names, which say nothing here, while the identity of
-// the CA's servers is a SPIFFE ID.
-func (c call) tls() *tls.Config {
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		InsecureSkipVerify: true, // VerifyConnection verifies
-		VerifyConnection: func(state tls.ConnectionState) error {
-			want, err := c.trust.server()
-			if err != nil {
-				return err
-			}
-			id, _, err := c.trust.verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth, time.Now())
-			switch {
-			case err != nil:
-				return fmt.Errorf("server's certificate: %w", err)
-			case id != want:
-				return fmt.Errorf("server is %s, want %s", id, want)
-			}
-			return nil
-		},
-	}
-	if c.client != nil {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.client, nil }
-	}
-	return config
-}
-
-// refusal reads an answer that is no certificate. It need not be Pando's: a proxy in
-// between refuses in its own words.
-func refusal(server string, response *http.Response, body []byte, now time.Time) *ServerError {
-	e := &ServerError{
-		Server: server, Status: response.StatusCode, RequestID: response.Header.Get("X-Request-Id"),
-		RetryAfter: retryAfter(response.Header.Get("Retry-After"), now),
-	}
-	var p problem
-	if err := json.Unmarshal(body, &p); err != nil {
-		return e // the status says what there is to say
-	}
-	e.Code, e.Rule, e.Detail = p.Code, p.Rule, p.Detail
-	if e.Detail == "" {
-		e.Detail = p.Title
-	}
-	if p.RequestID != "" {
-		e.RequestID = p.RequestID
-	}
-	return e
-}
-
-// retryAfter reads seconds or a date (RFC 9110, section 10.2.3); 0 for anything else.
-func retryAfter(value string, now time.Time) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
-		d = time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	} else if date, err := http.ParseTime(value); err == nil {
-		d = date.Sub(now)
-	}
-	return min(max(d, 0), maxRetryAfter)
 }

@@ -1,0 +1,271 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fakePando answers as Pando does, and complains when its client breaks a rule.
+type fakePando struct {
+	*pki
+	id       string // of the workload
+	lifetime time.Duration
+	complain func(format string, args ...any)
+
+	// renewAt overrides the start of the renewal window, which is the middle of the lifetime.
+	renewAt func(leaf *x509.Certificate) time.Time
+	// hook sees each call, numbered from 1, before it is answered; true: it has answered.
+	hook func(n int, w http.ResponseWriter, c fakeCall) bool
+	// edit changes a good answer before it is sent.
+	edit func(n int, c fakeCall, a *answer)
+
+	mu       sync.Mutex
+	roots    []*x509.Certificate
+	sequence uint64
+	calls    []fakeCall
+	keys     map[string]string // key → the token that may repeat it, "-" if none
+	tokens   map[string]answer // by token + key
+	inFlight int
+}
+
+// fakeCall is one request as the server saw it.
+type fakeCall struct {
+	At      time.Time
+	Path    string
+	Bearer  string
+	Peer    string // serial number of the client certificate in hex
+	Key     string // SHA-256 of the CSR's key in hex
+	Request signRequest
+
+	csr *x509.CertificateRequest
+}
+
+func newFakePando(complain func(string, ...any)) *fakePando {
+	p := newPKI("example.org")
+	return &fakePando{
+		pki: p, id: "spiffe://example.org/web", lifetime: time.Hour, complain: complain,
+		roots: []*x509.Certificate{p.root}, sequence: 7,
+		keys: make(map[string]string), tokens: make(map[string]answer),
+	}
+}
+
+// serve serves on l until stop is called, as the identity id.
+func (f *fakePando) serve(l net.Listener, id string) (stop func()) {
+	cert := f.identity(leafTemplate(id, 90*24*time.Hour))
+	server := &http.Server{
+		Handler: f, ErrorLog: log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert},
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.ServeTLS(l, "", "")
+	}()
+	return func() {
+		server.Close()
+		<-done
+	}
+}
+
+func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, err := readCall(r)
+	if err != nil {
+		f.complain("request: %v", err)
+		writeProblem(w, 400, "invalid_request", err.Error())
+		return
+	}
+	n := f.enter(c)
+	defer f.leave()
+	if f.hook != nil && f.hook(n, w, c) {
+		return
+	}
+	a, ok := f.answer(c, r)
+	if !ok {
+		writeProblem(w, http.StatusUnauthorized, "token_used", "the join token is already used")
+		return
+	}
+	if f.edit != nil {
+		f.edit(n, c, &a)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	json.NewEncoder(w).Encode(a)
+}
+
+func readCall(r *http.Request) (fakeCall, error) {
+	c := fakeCall{At: time.Now(), Path: r.URL.Path}
+	c.Bearer = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if len(r.TLS.PeerCertificates) > 0 {
+		c.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
+	}
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c.Request); err != nil {
+		return c, err
+	}
+	block, rest := pem.Decode([]byte(c.Request.CSR))
+	if block == nil || len(rest) > 0 {
+		return c, fmt.Errorf("CSR is not one PEM block: %q", c.Request.CSR)
+	}
+	var err error
+	if c.csr, err = x509.ParseCertificateRequest(block.Bytes); err != nil {
+		return c, err
+	}
+	digest := sha256.Sum256(c.csr.RawSubjectPublicKeyInfo)
+	c.Key = hex.EncodeToString(digest[:])
+	return c, c.csr.CheckSignature()
+}
+
+// enter records a call and checks the rules that a client must keep.
+func (f *fakePando) enter(c fakeCall) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inFlight++
+	if f.inFlight > 1 {
+		f.complain("%d requests in flight", f.inFlight)
+	}
+	if (c.Bearer == "") == (c.Peer == "") {
+		f.complain("want a bearer token or a certificate, got token %q and certificate %q", c.Bearer, c.Peer)
+	}
+	if (c.Path == renewPath) != (c.Peer != "") {
+		f.complain("%s with certificate %q", c.Path, c.Peer)
+	}
+	if token, used := f.keys[c.Key]; used && (token == "-" || token != c.Bearer) {
+		f.complain("a key was used for a second certificate")
+	}
+	f.keys[c.Key] = "-"
+	if strings.HasPrefix(c.Bearer, "pjt_") {
+		f.keys[c.Key] = c.Bearer
+	}
+	f.calls = append(f.calls, c)
+	return len(f.calls)
+}
+
+func (f *fakePando) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inFlight--
+}
+
+// answer issues a certificate; false if the join token is spent.
+func (f *fakePando) answer(c fakeCall, r *http.Request) (answer, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.Peer != "" && time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
+		f.complain("renewal with an expired certificate")
+	}
+	if strings.HasPrefix(c.Bearer, "pjt_") {
+		if known, spent := f.tokens[c.Bearer]; spent {
+			return known, f.tokens[c.Bearer+c.Key].CertificateChain != ""
+		}
+	}
+	a := f.issue(c)
+	if c.Bearer != "" {
+		f.tokens[c.Bearer], f.tokens[c.Bearer+c.Key] = a, a
+	}
+	return a, true
+}
+
+func (f *fakePando) issue(c fakeCall) answer {
+	return f.answerWith(f.sign(leafTemplate(f.id, f.lifetime), c.csr.PublicKey))
+}
+
+// answerWith wraps a chain as an answer with the current bundle.
+func (f *fakePando) answerWith(chain []*x509.Certificate) answer {
+	leaf := chain[0]
+	start := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+	if f.renewAt != nil {
+		start = f.renewAt(leaf)
+	}
+	return answer{
+		CertificateChain: encodePEM(chain...),
+		Renewal:          renewal{Start: start, End: start.Add(f.lifetime / 10)},
+		Bundle:           bundle{TrustDomain: f.domain, Sequence: f.sequence, Roots: encodePEM(f.roots...)},
+	}
+}
+
+// seen returns the calls so far.
+func (f *fakePando) seen() []fakeCall {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fakeCall(nil), f.calls...)
+}
+
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(problem{Code: code, Detail: detail, RequestID: "req-1"})
+}
+
+// memory is a network inside the process, so that a fake clock governs it.
+type memory struct {
+	mu        sync.Mutex
+	listeners map[string]*memoryListener
+	dials     []string
+}
+
+func newMemory() *memory { return &memory{listeners: make(map[string]*memoryListener)} }
+
+func (m *memory) listen(address string) net.Listener {
+	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listeners[address] = l
+	return l
+}
+
+// DialContext is for Config.DialContext.
+func (m *memory) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	m.mu.Lock()
+	l := m.listeners[address]
+	m.dials = append(m.dials, address)
+	m.mu.Unlock()
+	refusedErr := fmt.Errorf("dial %s: connection refused", address)
+	if l == nil {
+		return nil, refusedErr
+	}
+	here, there := net.Pipe()
+	select {
+	case l.conns <- there:
+		return here, nil
+	case <-l.closed:
+		return nil, refusedErr
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type memoryListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memoryListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
