@@ -1,0 +1,213 @@
+package server_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/server"
+	"github.com/pando-ca/pando/store"
+)
+
+// ID is short for the tables.
+type ID = spiffeid.ID
+
+// Every use case against every role. The doors have a table of their own over their routes.
+func TestWhoMayDoWhat(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	issued := f.issue(t, f.enrol(t), request(t))
+	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+
+	operations := map[server.Operation]func(policy.Caller) error{
+		server.OpGetCertificate:   func(c policy.Caller) error { _, err := f.Certificate(ctx, c, issued.Serial); return err },
+		server.OpListCertificates: func(c policy.Caller) error { _, err := f.Certificates(ctx, c, server.CertificateFilter{}); return err },
+		server.OpGetEntry:         func(c policy.Caller) error { _, err := f.GetEntry(ctx, c, entry); return err },
+		server.OpListEntries:      func(c policy.Caller) error { _, err := f.ListEntries(ctx, c, server.EntryFilter{}); return err },
+		server.OpCreateEntry: func(c policy.Caller) error {
+			_, err := f.CreateEntry(ctx, c, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+			return err
+		},
+		server.OpDeleteEntry: func(c policy.Caller) error {
+			return f.DeleteEntry(ctx, c, f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken}))
+		},
+		server.OpCreateJoinToken: func(c policy.Caller) error { _, err := f.CreateJoinToken(ctx, c, entry, 0); return err },
+		server.OpSign:            func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
+		server.OpRenew:           func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
+		server.OpGetBundle:       func(policy.Caller) error { f.Bundle(); return nil },
+	}
+	for _, op := range server.Operations() {
+		if operations[op] == nil {
+			t.Errorf("%s is not in the table", op)
+		}
+	}
+
+	holder := f.peer(t, issued)
+	callers := map[string]policy.Caller{
+		"anonymous": {}, "workload": holder, "viewer": administrator(policy.RoleViewer),
+		"operator": administrator(policy.RoleOperator), "admin": administrator(policy.RoleAdmin),
+		"unknown role": administrator("root"),
+	}
+	const denied = "permission_denied"
+	expect := map[server.Operation]map[string]string{
+		server.OpGetBundle:      {},
+		server.OpSign:           {"anonymous": "unauthenticated", "workload": "policy_denied", "viewer": "policy_denied", "unknown role": "policy_denied"},
+		server.OpRenew:          {"anonymous": "unauthenticated", "viewer": denied, "operator": denied, "admin": denied, "unknown role": denied},
+		server.OpGetCertificate: {"anonymous": "unauthenticated", "workload": denied, "unknown role": denied},
+		server.OpCreateEntry:    {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "unknown role": denied},
+	}
+	for _, op := range []server.Operation{server.OpListCertificates, server.OpGetEntry, server.OpListEntries} {
+		expect[op] = expect[server.OpGetCertificate]
+	}
+	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken} {
+		expect[op] = expect[server.OpCreateEntry]
+	}
+	for op, do := range operations {
+		for role, caller := range callers {
+			if got, want := code(do(caller)), expect[op][role]; got != want {
+				t.Errorf("%s by %s gives %q, want %q", op, role, got, want)
+			}
+		}
+	}
+}
+
+func TestOnlyAnAdministratorTouchesPandosOwn(t *testing.T) {
+	f := newFixture(t)
+	own := policy.EntrySpec{SPIFFEID: "spiffe://example.org/pando/admin/bob", Method: policy.MethodJoinToken}
+	operator, admin := administrator(policy.RoleOperator), administrator(policy.RoleAdmin)
+	if _, err := f.CreateEntry(t.Context(), operator, own); code(err) != "permission_denied" {
+		t.Errorf("an operator who makes such an entry gets %v", err)
+	}
+	entry := f.entry(t, own)
+	if _, err := f.CreateJoinToken(t.Context(), operator, entry, 0); code(err) != "permission_denied" {
+		t.Errorf("an operator who makes a token for it gets %v", err)
+	}
+	if err := f.DeleteEntry(t.Context(), operator, entry); code(err) != "permission_denied" {
+		t.Errorf("an operator who deletes it gets %v", err)
+	}
+	token, err := f.CreateJoinToken(t.Context(), admin, entry, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob := f.issue(t, f.caller(t, token.Secret), request(t))
+	if role := f.peer(t, bob).Role; role != policy.RoleNone {
+		t.Errorf("an identity that the configuration gives no role has the role %q", role)
+	}
+}
+
+func TestARevokedAdministratorIsOutAtOnce(t *testing.T) {
+	f := newFixture(t)
+	issued := f.issue(t, administrator(policy.RoleAdmin), request(t, adminID))
+	ann := f.peer(t, issued)
+	if ann.Role != policy.RoleAdmin {
+		t.Fatalf("the role of %s is %q", adminID, ann.Role)
+	}
+	if _, err := f.ListEntries(t.Context(), ann, server.EntryFilter{}); err != nil {
+		t.Fatal(err)
+	}
+	serial, err := ca.ParseSerial(issued.Serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	audit := store.Audit{At: time.Now(), Actor: "test", Action: "test", Target: "test"}
+	if err := f.store.Revoke(t.Context(), store.Serial(serial), time.Now(), 1, audit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ListEntries(t.Context(), ann, server.EntryFilter{}); code(err) != "revoked" {
+		t.Errorf("a revoked administrator gets %v", err)
+	}
+	if _, err := f.Issue(t.Context(), ann, request(t, workload)); code(err) != "revoked" {
+		t.Errorf("a revoked administrator who signs gets %v", err)
+	}
+}
+
+func TestEntriesAndTokensAreChecked(t *testing.T) {
+	f := newFixture(t)
+	admin := administrator(policy.RoleAdmin)
+	for name, spec := range map[string]policy.EntrySpec{
+		"no method":                  {SPIFFEID: workload},
+		"an unknown profile":         {SPIFFEID: workload, Method: policy.MethodJoinToken, Profile: "nope"},
+		"an unknown issuer":          {SPIFFEID: workload, Method: policy.MethodJWT, Issuer: "nope", Claims: map[string]string{"sub": "x"}},
+		"another trust domain":       {SPIFFEID: "spiffe://example.com/x", Method: policy.MethodJoinToken},
+		"an ID that is not a URI":    {SPIFFEID: "web", Method: policy.MethodJoinToken},
+		"an upper-case DNS wildcard": {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"*.*.example.org"}},
+	} {
+		if _, err := f.CreateEntry(t.Context(), admin, spec); code(err) != "invalid_request" {
+			t.Errorf("an entry with %s gives %v", name, err)
+		}
+	}
+	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+	byJWT := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJWT, Issuer: "ci", Claims: map[string]string{"sub": "x"}})
+	for name, c := range map[string]struct {
+		entry string
+		ttl   time.Duration
+		code  string
+	}{
+		"no such entry":     {"ent_none", 0, "not_found"},
+		"an entry for JWTs": {byJWT, 0, "invalid_request"},
+		"a negative life":   {entry, -time.Second, "invalid_request"},
+		"a life of a year":  {entry, 365 * 24 * time.Hour, "invalid_request"},
+	} {
+		if _, err := f.CreateJoinToken(t.Context(), admin, c.entry, c.ttl); code(err) != c.code {
+			t.Errorf("a token with %s gives %v, want %s", name, err, c.code)
+		}
+	}
+	if err := f.DeleteEntry(t.Context(), admin, "ent_none"); code(err) != "not_found" {
+		t.Errorf("deleting what is not there gives %v", err)
+	}
+	rows, err := f.store.Audits(t.Context(), 0, 100)
+	if err != nil || len(rows) != 2 {
+		t.Errorf("two changes left %d audit rows: %v", len(rows), err)
+	}
+}
+
+func TestListingIsPaged(t *testing.T) {
+	f := newFixture(t)
+	operator := administrator(policy.RoleOperator)
+	want := map[string]bool{}
+	for range 5 {
+		want[f.issue(t, operator, request(t, workload)).Serial] = true
+	}
+	f.issue(t, operator, request(t, workload+"/other"))
+	filter := server.CertificateFilter{SPIFFEID: workload, State: "live", PageSize: 2}
+	pages := 0
+	for {
+		page, err := f.Certificates(t.Context(), operator, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		for _, c := range page.Certificates {
+			if !want[c.Serial] || c.State != "live" || c.SPIFFEID != workload {
+				t.Errorf("page %d shows %+v", pages, c)
+			}
+			delete(want, c.Serial)
+		}
+		if filter.PageToken = page.NextPageToken; filter.PageToken == "" {
+			break
+		}
+	}
+	if len(want) != 0 || pages != 3 {
+		t.Errorf("%d pages left out %v", pages, want)
+	}
+	for _, bad := range []server.CertificateFilter{{State: "dead"}, {PageSize: -1}, {PageSize: 5000}, {PageToken: "x"}, {PageToken: "1.zz"}} {
+		if _, err := f.Certificates(t.Context(), operator, bad); code(err) != "invalid_request" {
+			t.Errorf("the filter %+v gives %v", bad, err)
+		}
+	}
+	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+	f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+	page, err := f.ListEntries(t.Context(), operator, server.EntryFilter{PageSize: 1})
+	if err != nil || len(page.Entries) != 1 || page.NextPageToken == "" {
+		t.Fatalf("the first page of entries is %+v: %v", page, err)
+	}
+	page, err = f.ListEntries(t.Context(), operator, server.EntryFilter{PageSize: 1, PageToken: page.NextPageToken})
+	if err != nil || len(page.Entries) != 1 || page.NextPageToken != "" {
+		t.Errorf("the last page of entries is %+v: %v", page, err)
+	}
+	if got, err := f.GetEntry(t.Context(), operator, entry); err != nil || got.SPIFFEID != workload {
+		t.Errorf("the entry is %+v: %v", got, err)
+	}
+}
