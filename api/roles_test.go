@@ -1,0 +1,165 @@
+package api_test
+
+import (
+	"encoding/pem"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	apiv1 "github.com/pando-ca/pando/api/v1"
+
+	"github.com/pando-ca/pando/api/apitest"
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/catest"
+	"github.com/pando-ca/pando/server"
+)
+
+// permissionCase is one request and what it comes to for each role, in the order of
+// apitest.Roles.
+type permissionCase struct {
+	op      server.Operation
+	request request
+	want    [5]string
+}
+
+// codes that stand for "nobody refuses this".
+const (
+	ok   = "ok"
+	anon = "unauthenticated"
+	perm = "permission_denied"
+	none = "not_found" // the caller may ask, and there is nothing
+)
+
+const unknownSerial = "00508c00000000000000000000000000000000"
+
+func permissionCases(t *testing.T) map[string]permissionCase {
+	t.Helper()
+	_, der := catest.CSR(t, ca.ECDSAP256)
+	csr := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	other := &apiv1.SignCertificateRequest{Csr: csr, SpiffeId: "spiffe://example.org/other"}
+	reserved := &apiv1.SignCertificateRequest{Csr: csr, SpiffeId: "spiffe://example.org/pando/server"}
+	cases := map[string]permissionCase{
+		"sign for another identity": {
+			op: server.OpSign, want: [5]string{anon, "policy_denied", "policy_denied", ok, ok},
+			request: post("/v1/certificates", apiv1.CertificateService_SignCertificate_FullMethodName, other, &apiv1.SignCertificateResponse{}),
+		},
+		"sign for an identity of Pando itself": {
+			op: server.OpSign, want: [5]string{anon, "policy_denied", "policy_denied", "policy_denied", ok},
+			request: post("/v1/certificates", apiv1.CertificateService_SignCertificate_FullMethodName, reserved, &apiv1.SignCertificateResponse{}),
+		},
+		"sign a batch": {
+			op: server.OpSign, want: [5]string{anon, ok, ok, ok, ok},
+			request: post("/v1/certificates/batch", apiv1.CertificateService_SignCertificates_FullMethodName,
+				&apiv1.SignCertificatesRequest{Requests: []*apiv1.SignCertificateRequest{{Csr: csr}}}, &apiv1.SignCertificatesResponse{}),
+		},
+		"renew": {
+			op: server.OpRenew, want: [5]string{anon, ok, ok, ok, ok},
+			request: post("/v1/certificates/renew", apiv1.CertificateService_RenewCertificate_FullMethodName,
+				&apiv1.RenewCertificateRequest{Csr: csr}, &apiv1.SignCertificateResponse{}),
+		},
+		"look a certificate up": {
+			op: server.OpGetCertificate, want: [5]string{anon, perm, none, none, none},
+			request: get("/v1/certificates/"+unknownSerial, apiv1.CertificateService_GetCertificate_FullMethodName,
+				&apiv1.GetCertificateRequest{Serial: unknownSerial}, &apiv1.Certificate{}),
+		},
+		"list certificates": {
+			op: server.OpListCertificates, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/certificates", apiv1.CertificateService_ListCertificates_FullMethodName,
+				&apiv1.ListCertificatesRequest{}, &apiv1.ListCertificatesResponse{}),
+		},
+		"ask for the bundle": {
+			op: server.OpGetBundle, want: [5]string{ok, ok, ok, ok, ok},
+			request: get("/v1/bundle", apiv1.TrustService_GetBundle_FullMethodName, &apiv1.GetBundleRequest{}, &apiv1.GetBundleResponse{}),
+		},
+	}
+	for name, c := range entryPermissions() {
+		cases[name] = c
+	}
+	return cases
+}
+
+func entryPermissions() map[string]permissionCase {
+	entry := &apiv1.CreateEntryRequest{SpiffeId: "spiffe://example.org/web", Method: "join_token"}
+	reserved := &apiv1.CreateEntryRequest{SpiffeId: "spiffe://example.org/pando/admin/eve", Method: "join_token"}
+	remove := get("/v1/entries/ent_none", apiv1.EntryService_DeleteEntry_FullMethodName, &apiv1.DeleteEntryRequest{Id: "ent_none"}, &emptypb.Empty{})
+	remove.httpMethod = http.MethodDelete
+	return map[string]permissionCase{
+		"make an entry": {
+			op: server.OpCreateEntry, want: [5]string{anon, perm, perm, ok, ok},
+			request: post("/v1/entries", apiv1.EntryService_CreateEntry_FullMethodName, entry, &apiv1.Entry{}),
+		},
+		"make an entry for an administrator": {
+			op: server.OpCreateEntry, want: [5]string{anon, perm, perm, perm, ok},
+			request: post("/v1/entries", apiv1.EntryService_CreateEntry_FullMethodName, reserved, &apiv1.Entry{}),
+		},
+		"look an entry up": {
+			op: server.OpGetEntry, want: [5]string{anon, perm, none, none, none},
+			request: get("/v1/entries/ent_none", apiv1.EntryService_GetEntry_FullMethodName, &apiv1.GetEntryRequest{Id: "ent_none"}, &apiv1.Entry{}),
+		},
+		"list entries": {
+			op: server.OpListEntries, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/entries", apiv1.EntryService_ListEntries_FullMethodName, &apiv1.ListEntriesRequest{}, &apiv1.ListEntriesResponse{}),
+		},
+		"delete an entry": {op: server.OpDeleteEntry, want: [5]string{anon, perm, perm, none, none}, request: remove},
+		"make a join token": {
+			op: server.OpCreateJoinToken, want: [5]string{anon, perm, perm, none, none},
+			request: post("/v1/join-tokens", apiv1.JoinTokenService_CreateJoinToken_FullMethodName,
+				&apiv1.CreateJoinTokenRequest{EntryId: "ent_none"}, &apiv1.JoinToken{}),
+		},
+	}
+}
+
+func get(path, method string, message, answer proto.Message) request {
+	return request{httpMethod: http.MethodGet, path: path, rpcMethod: method, message: message, answer: answer}
+}
+
+func post(path, method string, message, answer proto.Message) request {
+	return request{httpMethod: http.MethodPost, path: path, rpcMethod: method, message: message, answer: answer}
+}
+
+// TestPermissions asks for every operation as every role, through both doors.
+func TestPermissions(t *testing.T) {
+	doors := apitest.New(t, apitest.Options{})
+	clients := make(map[apitest.Role]*http.Client)
+	conns := make(map[apitest.Role]*grpc.ClientConn)
+	for _, role := range apitest.Roles() {
+		clients[role], conns[role] = doors.HTTP(t, role), doors.GRPC(t, role)
+	}
+	covered := make(map[server.Operation]bool)
+	for name, c := range permissionCases(t) {
+		covered[c.op] = true
+		t.Run(name, func(t *testing.T) {
+			if c.request.httpMethod == http.MethodPost {
+				c.request.body = toJSON(t, c.request.message)
+			}
+			var overHTTP, overRPC [5]string
+			for i, role := range apitest.Roles() {
+				_, _, overHTTP[i] = overREST(t, doors, clients[role], c.request)
+				_, overRPC[i] = overGRPC(t, conns[role], c.request)
+			}
+			if diff := cmp.Diff(c.want, overHTTP); diff != "" {
+				t.Errorf("REST (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.want, overRPC); diff != "" {
+				t.Errorf("gRPC (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, op := range server.Operations() {
+		if !covered[op] {
+			t.Errorf("operation %s is not in the table", op)
+		}
+	}
+}
+
+// call makes a call that must succeed.
+func call(t *testing.T, conn grpc.ClientConnInterface, method string, in, out proto.Message) {
+	t.Helper()
+	if err := conn.Invoke(t.Context(), method, in, out); err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+}
