@@ -77,8 +77,15 @@ func (p *Profile) invalid() error {
 	case !slices.Contains(p.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || !slices.Contains(p.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
 		// X509-SVID section 4.4: if the extension is there, both must be.
 		return errors.New("extended key usage lacks serverAuth or clientAuth")
+	case len(p.Organization) > 1:
+		return errors.New("has more than one subject organisation")
 	case !p.DNSNames && (p.RequireDNSNames || p.WildcardDNSNames):
 		return errors.New("asks for DNS names that it does not allow")
+	}
+	for _, name := range p.Organization {
+		if err := ca.ValidOrganization(name); err != nil {
+			return err
+		}
 	}
 	known := ca.KeyAlgorithms()
 	for _, alg := range p.KeyAlgorithms {
