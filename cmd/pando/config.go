@@ -30,6 +30,7 @@ type config struct {
 	Timeouts  timeoutsConfig  `yaml:"timeouts"`
 	Records   recordsConfig   `yaml:"records"`
 	Log       logConfig       `yaml:"log"`
+	Debug     debugConfig     `yaml:"debug"`
 
 	// Administrators are those who administer with a client certificate of this CA.
 	Administrators []administratorConfig `yaml:"administrators"`
@@ -82,8 +83,9 @@ type limitsConfig struct {
 
 // timeoutsConfig is how long things may take.
 type timeoutsConfig struct {
-	Startup duration `yaml:"startup"` // for the database to be reachable when serve starts
-	Drain   duration `yaml:"drain"`   // for requests in flight to finish when serve is told to stop
+	Startup  duration `yaml:"startup"`   // for the database to be reachable when serve starts
+	LameDuck duration `yaml:"lame_duck"` // that serve, told to stop, goes on accepting while it is no longer ready
+	Drain    duration `yaml:"drain"`     // for requests in flight to finish after that
 }
 
 // recordsConfig is what becomes of the records of issued certificates.
@@ -95,6 +97,11 @@ type recordsConfig struct {
 type logConfig struct {
 	Format string `yaml:"format"` // json or text
 	Level  string `yaml:"level"`  // debug, info, warn or error
+}
+
+// debugConfig is for those who measure Pando.
+type debugConfig struct {
+	CPUProfile string `yaml:"cpu_profile"` // file that serve writes a CPU profile to when it stops; empty: none
 }
 
 // administratorConfig gives a role to the holder of a client certificate.

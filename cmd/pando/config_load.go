@@ -80,6 +80,9 @@ func (c *config) resolve(dir string) error {
 		c.SealKeyFile = filepath.Join(c.Data, "seal.key")
 	}
 	c.SealKeyFile = from(dir, c.SealKeyFile)
+	if c.Debug.CPUProfile != "" {
+		c.Debug.CPUProfile = from(dir, c.Debug.CPUProfile)
+	}
 	for i := range c.Issuers {
 		for _, path := range []*string{&c.Issuers[i].JWKSFile, &c.Issuers[i].RootCAFile} {
 			if *path != "" {

@@ -115,6 +115,7 @@ func (c *config) validateLimits(p *problems) {
 		{"limits.max_waiting", float64(c.Limits.MaxWaiting), 1, 1e9, "1 or more"},
 		{"limits.max_database", float64(c.Limits.MaxDatabase), 2, 10_000, "between 2 and 10000"},
 		{"timeouts.startup", c.Timeouts.Startup.seconds(), 0, day.Seconds(), "between 0s and 1d"},
+		{"timeouts.lame_duck", c.Timeouts.LameDuck.seconds(), 0, day.Seconds(), "between 0s and 1d"},
 		{"timeouts.drain", c.Timeouts.Drain.seconds(), 0, day.Seconds(), "between 0s and 1d"},
 		{"records.retention", c.Records.Retention.seconds(), 0, longest.Seconds(), "between 0s and 50 years"},
 	} {

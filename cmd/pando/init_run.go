@@ -25,7 +25,7 @@ var errExists = errors.New("nothing was changed")
 // one to go: while it is there, what else is there was left by an init that did not finish,
 // and is completed; when it is not, everything belongs to a CA that is in use.
 const (
-	claimName  = "init.claim"
+	claimName    = "init.claim"
 	caBundleName = "bundle.pem"
 )
 

@@ -77,10 +77,12 @@ func newRootCommand(io stdio) *cobra.Command {
 		newCertCommand(io),
 		newInitCommand(io),
 		newMigrateCommand(io),
+		newServeCommand(io),
 		newConfigCommand(io),
 		newContextCommand(io),
 		newEntryCommand(io),
 		newGetCommand(io),
+		newHealthCommand(io),
 		newTokenCommand(io),
 		newVersionCommand(io),
 	)

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/rotation"
+	"github.com/pando-ca/pando/server"
+	"github.com/pando-ca/pando/server/auth"
+	"github.com/pando-ca/pando/server/metrics"
+	"github.com/pando-ca/pando/store"
+)
+
+// daemon is a running server: its parts, in the order in which they are built. They are taken
+// down in the opposite order.
+type daemon struct {
+	cfg *config
+	log *slog.Logger
+
+	db        database
+	profiles  []policy.Profile
+	metrics   *metrics.Metrics
+	batcher   *store.Batcher
+	service   *server.Service
+	auth      *auth.Authenticator
+	scheduler *rotation.Scheduler
+	serving   *server.Serving
+	health    *health
+	doors     []*door // for requests
+	metricsAt *door   // up for longer than the others; nil: closed
+}
+
+// newDaemon builds everything up to open listeners, which is where a mistake in the
+// configuration, the database or the keys shows. It serves nothing yet. On an error nothing is
+// left open.
+func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.Logger) (*daemon, error) {
+	d := &daemon{cfg: cfg, log: log}
+	vault, err := openVault(sealKeyText, cfg.SealKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	steps := []func(context.Context) error{
+		d.openStore,
+		func(ctx context.Context) error { return d.openService(ctx, vault) },
+		d.openAuth,
+		d.openScheduler,
+		d.openServing,
+		d.openDoors,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	return d, nil
+}
+
+// openStore waits for the database, migrates it if that was asked for, and opens it.
+func (d *daemon) openStore(ctx context.Context) error {
+	notice := func(err error) { d.log.WarnContext(ctx, "waiting for the database", "error", err) }
+	return awaitDatabase(ctx, time.Duration(d.cfg.Timeouts.Startup), notice, func(ctx context.Context) (err error) {
+		if d.cfg.Migrate {
+			if err := migrateDatabase(ctx, d.cfg); err != nil {
+				return err
+			}
+		}
+		d.db, err = openDatabase(ctx, d.cfg)
+		return err
+	})
+}
+
+// openService reads the authorities and makes the use cases on them.
+func (d *daemon) openService(ctx context.Context, v *vault) error {
+	set, err := d.authorities(ctx, v)
+	if err != nil {
+		return err
+	}
+	if d.profiles, err = d.cfg.profiles(); err != nil {
+		return err
+	}
+	version := readVersion()
+	d.metrics = metrics.New(metrics.Config{
+		Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Log: d.log,
+	})
+	d.batcher, err = store.NewBatcher(store.BatcherConfig{
+		Inserter: d.db, MaxWaiting: d.cfg.Limits.MaxWaiting, Observer: d.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	administrators, err := d.cfg.administrators(set.TrustDomain())
+	if err != nil {
+		return err
+	}
+	var issuers []string
+	for _, issuer := range d.cfg.Issuers {
+		issuers = append(issuers, issuer.Name)
+	}
+	d.service, err = server.New(server.Config{
+		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db,
+		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
+		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
+		Observer: d.metrics, Log: d.log,
+	})
+	return err
+}
+
+// authorities opens the CA in the database. There must be one: a server that made its own
+// would hide that it is looking at the wrong database.
+func (d *daemon) authorities(ctx context.Context, v *vault) (*ca.Set, error) {
+	gen, err := d.db.Generation(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errors.New("the database holds no CA: make one with pando init")
+	}
+	if err != nil {
+		return nil, describeDatabase(err)
+	}
+	return openSet(v, d.cfg, gen, time.Now())
+}
+
+// openScheduler makes the jobs that keep the store, and does once what must be done before
+// certificates are issued.
+func (d *daemon) openScheduler(ctx context.Context) error {
+	var longest time.Duration
+	for _, p := range d.profiles {
+		longest = max(longest, p.MaxDuration)
+	}
+	jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{
+		Store: d.db, Longest: longest, Retention: max(time.Duration(d.cfg.Records.Retention), time.Second), // 0 means the default there
+	})
+	if err != nil {
+		return err
+	}
+	if d.scheduler, err = rotation.NewScheduler(rotation.SchedulerConfig{Jobs: jobs, Log: d.log}); err != nil {
+		return err
+	}
+	return describeDatabase(d.scheduler.RunNow(ctx, rotation.JobPartitions))
+}
+
+// openServing issues the certificate that the TLS doors show.
+func (d *daemon) openServing(ctx context.Context) (err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // it is only noted in the record
+	}
+	d.serving, err = server.NewServing(ctx, d.service, server.ServingConfig{
+		DNSNames: d.cfg.Serving.DNSNames, Profile: d.cfg.Serving.Profile,
+		Duration: time.Duration(d.cfg.Serving.Duration), Address: host, Log: d.log,
+	})
+	return describeDatabase(err)
+}
+
+// run serves until ctx ends or a part fails, and returns when all that it started is gone.
+func (d *daemon) run(ctx context.Context) error {
+	group, stopping := errgroup.WithContext(ctx)
+	// What works in the background does so until the last request is answered.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	for _, work := range []func(context.Context) error{
+		d.service.Run, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run,
+	} {
+		group.Go(func() error { return work(working) })
+	}
+	for _, door := range d.allDoors() {
+		group.Go(door.serve)
+	}
+	group.Go(func() error {
+		<-stopping.Done()
+		defer stopWorking()
+		return d.drain(stopping)
+	})
+	d.log.InfoContext(ctx, "serving", d.addresses()...)
+	err := group.Wait()
+	d.log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// drain takes the server down so that nothing is lost: it tells load balancers first, then
+// answers the requests in flight, then records what waits to be recorded. The endpoint for
+// health and metrics goes last, so that all of this can be watched.
+func (d *daemon) drain(stopping context.Context) error {
+	ctx := context.WithoutCancel(stopping)
+	d.log.InfoContext(ctx, "draining")
+	d.health.Drain()
+	if wait := time.Duration(d.cfg.Timeouts.LameDuck); wait > 0 {
+		time.Sleep(wait) // for the clocks of others: there is nothing to wait for
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(d.cfg.Timeouts.Drain))
+	defer cancel()
+	var requests errgroup.Group
+	for _, door := range d.doors {
+		requests.Go(func() error { return door.shutdown(ctx) })
+	}
+	err := requests.Wait()
+	d.batcher.Close()
+	if d.metricsAt != nil {
+		err = errors.Join(err, d.metricsAt.shutdown(ctx))
+	}
+	return err
+}
+
+// close releases what newDaemon opened, as far as it came.
+func (d *daemon) close() error {
+	var errs []error
+	for _, door := range d.allDoors() {
+		door.close()
+	}
+	if d.batcher != nil {
+		d.batcher.Close()
+	}
+	if d.db != nil {
+		if err := d.db.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close database: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
