@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,8 +9,6 @@ import (
 	"github.com/pando-ca/pando/store/storetest"
 	"github.com/pando-ca/pando/store/storetest/pgtest"
 )
-
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestConformance(t *testing.T) {
 	pgtest.New(t) // so that the goroutine of the server is there already

@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pando-ca/pando/store"
+	"github.com/pando-ca/pando/store/storetest"
+	"github.com/pando-ca/pando/store/storetest/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// TestPlans fills a table with tens of thousands of certificates over several days, and looks
+// at how each query finds its rows.
+func TestPlans(t *testing.T) {
+	ctx, now := t.Context(), storetest.Now()
+	cfg := Config{URL: pgtest.New(t)}
+	if err := Migrate(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	last := fillTable(t, s, now)
+
+	cursor := store.Cursor{NotAfter: now.Add(30 * time.Hour), Serial: last}
+	filters := map[string]struct {
+		filter store.RecordFilter
+		index  string // of each partition, by the end of its name
+	}{
+		"by identity":               {store.RecordFilter{SPIFFEID: "spiffe://example.org/w7"}, "_spiffe_id_not_after_idx"},
+		"by identity and state":     {store.RecordFilter{SPIFFEID: "spiffe://example.org/w7", State: store.StateLive, Now: now}, "_spiffe_id_not_after_idx"},
+		"by identity and issuer":    {store.RecordFilter{SPIFFEID: "spiffe://example.org/w7", Issuer: "i1"}, "_spiffe_id_not_after_idx"},
+		"by issuer":                 {store.RecordFilter{Issuer: "i1"}, "_issuer_not_after_idx"},
+		"by issuer, a later page":   {store.RecordFilter{Issuer: "i1", After: cursor}, "_issuer_not_after_idx"},
+		"by issuer and expiry":      {store.RecordFilter{Issuer: "i1", ExpiresBefore: now.Add(2 * time.Hour)}, "_issuer_not_after_idx"},
+		"by state live":             {store.RecordFilter{State: store.StateLive, Now: now}, "_issuer_not_after_idx"},
+		"by state expired":          {store.RecordFilter{State: store.StateExpired, Now: now}, "_issuer_not_after_idx"},
+		"by state revoked":          {store.RecordFilter{State: store.StateRevoked, Now: now}, "_serial"},
+		"by expiry":                 {store.RecordFilter{ExpiresBefore: now.Add(2 * time.Hour)}, "_issuer_not_after_idx"},
+		"everything":                {store.RecordFilter{}, "_issuer_not_after_idx"},
+		"everything, a later page":  {store.RecordFilter{After: cursor}, "_issuer_not_after_idx"},
+		"by identity, a later page": {store.RecordFilter{SPIFFEID: "spiffe://example.org/w7", After: cursor}, "_spiffe_id_not_after_idx"},
+	}
+	for name, test := range filters {
+		t.Run("records "+name, func(t *testing.T) {
+			test.filter.Limit = 100
+			sql, args := listing(test.filter)
+			plan := explain(t, s, listPlanSQL, sql, args...)
+			checkPlan(t, plan, test.index)
+		})
+	}
+	t.Run("a record leads to one partition", func(t *testing.T) {
+		from, to := dayBounds(last.Day())
+		plan := explain(t, s, sessionSQL, recordSQL, last[:], from, to)
+		checkPlan(t, plan, "_serial")
+		if got := strings.Count(plan, "certificates_d"); got != 2 { // the index and its table
+			t.Errorf("%d partitions and indexes in the plan, want one of each:\n%s", got, plan)
+		}
+	})
+	t.Run("an insertion looks up its conditions by index", func(t *testing.T) {
+		rows := []placed{{Issuance: storetest.NewIssuance("spiffe://example.org/w", now)}}
+		plan := explain(t, s, sessionSQL, insertSQL, newColumns(rows).arguments()...)
+		for _, index := range []string{"revocations_pkey", "blocked_keys_pkey"} {
+			if !strings.Contains(plan, index) {
+				t.Errorf("plan does not use %s:\n%s", index, plan)
+			}
+		}
+	})
+}
+
+// fillTable inserts 40 000 certificates, revokes some, and returns a serial number.
+func fillTable(t *testing.T, s *Store, now time.Time) store.Serial {
+	t.Helper()
+	ctx := t.Context()
+	var last store.Serial
+	for part := range 40 {
+		batch := make([]*store.Issuance, 1000)
+		for n := range batch {
+			i := storetest.NewIssuance(fmt.Sprintf("spiffe://example.org/w%d", n), now)
+			i.Issuer = fmt.Sprintf("i%d", part%3)
+			i.NotAfter = now.Add(time.Duration(part-10)*3*time.Hour + time.Duration(n)*time.Second)
+			i.Serial = storetest.NewSerial(i.NotAfter)
+			i.Certificate = i.Certificate[:16]
+			batch[n], last = i, i.Serial
+		}
+		if _, err := s.InsertBatch(ctx, batch, now); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Revoke(ctx, last, now, 1, storetest.NewAudit("certificate.revoke", "r")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Enough rows that the planner would rather not read them all.
+	for _, sql := range []string{
+		`INSERT INTO blocked_keys (key_hash, blocked_at) SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n`,
+		`INSERT INTO revocations (serial, issuer, not_after, revoked_at, reason)
+		 SELECT sha256(n::text::bytea), 'i0', '2031-03-05 12:00:00+00'::timestamptz + n * interval '1 second', now(), 1
+		 FROM generate_series(1, 20000) AS n`,
+		`ANALYZE`,
+	} {
+		if _, err := s.pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return last
+}
+
+// explain returns the plan that the server makes for a statement of the Store.
+func explain(t *testing.T, s *Store, setting, sql string, args ...any) string {
+	t.Helper()
+	var plan string
+	err := pgx.BeginFunc(context.Background(), s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), setting); err != nil {
+			return err
+		}
+		rows, err := tx.Query(t.Context(), "EXPLAIN (COSTS OFF) "+sql, args...)
+		if err != nil {
+			return err
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		plan = strings.Join(lines, "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// checkPlan reports a table that is read from end to end, and the lack of an index.
+func checkPlan(t *testing.T, plan, index string) {
+	t.Helper()
+	for _, slow := range []string{"Seq Scan", "Hash", "Merge Join"} {
+		if strings.Contains(plan, slow) {
+			t.Errorf("plan has a step %q, which reads more than a page:\n%s", slow, plan)
+		}
+	}
+	if !strings.Contains(plan, index) {
+		t.Errorf("plan does not use an index %s:\n%s", index, plan)
+	}
+}
