@@ -11,6 +11,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +56,9 @@ func newOIDC(t testing.TB) *oidc {
 		o.strayed.Add(1)
 		http.NotFound(w, r)
 	})
-	o.server = httptest.NewTLSServer(mux)
+	o.server = httptest.NewUnstartedServer(mux)
+	o.server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
+	o.server.StartTLS()
 	t.Cleanup(o.server.Close)
 	o.document = body(map[string]string{"issuer": o.server.URL, "jwks_uri": o.server.URL + "/jwks"})
 	return o

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"io"
-	"log"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,17 +15,25 @@ import (
 	"github.com/pando-ca/pando/ca/catest"
 )
 
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
-
 // script is a source that a test writes; it notes when it was asked.
 type script struct {
-	asked  []time.Time
 	answer func(ctx context.Context) ([]byte, error)
+
+	mu    sync.Mutex
+	times []time.Time
 }
 
 func (s *script) fetch(ctx context.Context) ([]byte, error) {
-	s.asked = append(s.asked, time.Now())
+	s.mu.Lock()
+	s.times = append(s.times, time.Now())
+	s.mu.Unlock()
 	return s.answer(ctx)
+}
+
+func (s *script) asked() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.times)
 }
 
 func TestRunFetchesAtOnceAndThenWithJitter(t *testing.T) {
@@ -37,18 +45,19 @@ func TestRunFetchesAtOnceAndThenWithJitter(t *testing.T) {
 		go ring.run(ctx, slog.New(slog.DiscardHandler))
 		start := time.Now()
 		synctest.Wait()
-		if len(s.asked) != 1 || !s.asked[0].Equal(start) {
-			t.Fatalf("asked at %v, started at %v", s.asked, start)
+		if asked := s.asked(); len(asked) != 1 || !asked[0].Equal(start) {
+			t.Fatalf("asked at %v, started at %v", asked, start)
 		}
 		time.Sleep(12 * refreshInterval)
 		cancel()
 		synctest.Wait()
-		if len(s.asked) < 11 || len(s.asked) > 14 {
-			t.Fatalf("asked %d times in an hour", len(s.asked))
+		asked := s.asked()
+		if len(asked) < 11 || len(asked) > 14 {
+			t.Fatalf("asked %d times in an hour", len(asked))
 		}
 		distinct := make(map[time.Duration]bool)
-		for i := 1; i < len(s.asked); i++ {
-			gap := s.asked[i].Sub(s.asked[i-1])
+		for i := 1; i < len(asked); i++ {
+			gap := asked[i].Sub(asked[i-1])
 			distinct[gap] = true
 			if gap < refreshInterval*9/10 || gap > refreshInterval*11/10 {
 				t.Errorf("a pause of %s", gap)
@@ -69,7 +78,8 @@ func TestRunRetriesAFailedFetchSoonAndThenLessOften(t *testing.T) {
 		time.Sleep(time.Hour)
 		cancel()
 		synctest.Wait()
-		first, last := s.asked[1].Sub(s.asked[0]), s.asked[len(s.asked)-1].Sub(s.asked[len(s.asked)-2])
+		asked := s.asked()
+		first, last := asked[1].Sub(asked[0]), asked[len(asked)-1].Sub(asked[len(asked)-2])
 		if first > 17*time.Second || last < 4*time.Minute {
 			t.Errorf("the first pause is %s, the last %s", first, last)
 		}
@@ -116,8 +126,8 @@ func TestASlowSourceIsGivenUp(t *testing.T) {
 		synctest.Wait()
 		find()
 		synctest.Wait()
-		if len(s.asked) != 1 {
-			t.Errorf("asked %d times", len(s.asked))
+		if n := len(s.asked()); n != 1 {
+			t.Errorf("asked %d times", n)
 		}
 	})
 }

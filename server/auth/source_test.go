@@ -163,7 +163,6 @@ func page(text string) http.HandlerFunc {
 
 func TestThreat26UntrustedServerIsRefused(t *testing.T) {
 	w := newWorld(t, func(c *IssuerConfig) { c.RootCAs = catest.New(t, catest.Options{}).RootPool() })
-	w.oidc.server.Config.ErrorLog = quiet()
 	_, err := w.bearer(w.token(t, nil))
 	wantReason(t, err, ReasonUnavailable)
 	if n := w.oidc.fetches.Load(); n != 0 {
