@@ -75,6 +75,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
 		newCertCommand(io),
+		newDemoCommand(io),
 		newInitCommand(io),
 		newMigrateCommand(io),
 		newServeCommand(io),
