@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pando-ca/pando/ca"
 )
 
 const certificatesPath = "v1/certificates"
@@ -142,9 +145,17 @@ func newCertShowCommand(io stdio, connection *connectionFlags) *cobra.Command {
 	return cmd
 }
 
-// serialText takes a serial number as openssl prints it, too: in capitals, with colons.
+// serialDigits is the length of a serial number in hex.
+const serialDigits = 2 * len(ca.Serial{})
+
+// serialText takes a serial number as openssl prints it, too: in capitals, with colons, and
+// without leading zeros.
 func serialText(text string) string {
-	return strings.ToLower(strings.ReplaceAll(text, ":", ""))
+	digits := strings.ToLower(strings.ReplaceAll(text, ":", ""))
+	if _, err := hex.DecodeString(digits); err != nil || digits == "" || len(digits) >= serialDigits {
+		return digits
+	}
+	return strings.Repeat("0", serialDigits-len(digits)) + digits
 }
 
 func certificateResult(c certificateJSON, now time.Time) result {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pando-ca/pando/ca/policy"
 )
 
 // completionTimeout is what somebody who pressed Tab waits for; then there is no suggestion.
@@ -60,7 +62,7 @@ func completeEntries(connection *connectionFlags, most int) cobra.CompletionFunc
 	}
 }
 
-// completeProfiles offers the profiles that are always there.
+// completeProfiles offers the profiles that are always there; others are known to the server only.
 func completeProfiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return []cobra.Completion{"workload", "server"}, cobra.ShellCompDirectiveNoFileComp
+	return []cobra.Completion{policy.ProfileWorkload, policy.ProfileServer, profileAdministrator}, cobra.ShellCompDirectiveNoFileComp
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,15 +49,15 @@ func loadContexts(path string) (*contextFile, error) {
 	file := &contextFile{Contexts: make(map[string]savedContext)}
 	data, err := os.ReadFile(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && len(bytes.TrimSpace(data)) == 0:
+	case errors.Is(err, fs.ErrNotExist):
 		return file, nil
 	case err != nil:
 		return nil, fmt.Errorf("context file: %w", err)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(file); err != nil {
-		return nil, fmt.Errorf("context file %s: %w", path, err)
+	if err := decoder.Decode(file); err != nil && !errors.Is(err, io.EOF) { // EOF: nothing but comments
+		return nil, fmt.Errorf("context file %s: %w", path, oneLine(err))
 	}
 	if file.Contexts == nil {
 		file.Contexts = make(map[string]savedContext)

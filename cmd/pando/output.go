@@ -114,7 +114,9 @@ func writeYAML(w io.Writer, value any) error {
 	if err := yaml.Unmarshal(text.Bytes(), &document); err != nil {
 		return err
 	}
-	blockStyle(&document)
+	if err := blockStyle(&document); err != nil {
+		return err
+	}
 	out := yaml.NewEncoder(w)
 	out.SetIndent(2)
 	if err := out.Encode(&document); err != nil {
@@ -123,14 +125,23 @@ func writeYAML(w io.Writer, value any) error {
 	return out.Close()
 }
 
-func blockStyle(node *yaml.Node) {
+// blockStyle gives each node the style that YAML's own writer would: quotes only where a
+// reader could take a text for something else, such as yes.
+func blockStyle(node *yaml.Node) error {
 	node.Style = 0
-	if node.Kind == yaml.ScalarNode && strings.Contains(node.Value, "\n") {
-		node.Style = yaml.LiteralStyle
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!str" {
+		var usual yaml.Node
+		if err := usual.Encode(node.Value); err != nil {
+			return err
+		}
+		node.Style = usual.Style
 	}
 	for _, child := range node.Content {
-		blockStyle(child)
+		if err := blockStyle(child); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // row writes one line of a table.
