@@ -102,7 +102,7 @@ func Migrate(ctx context.Context, cfg Config) (err error) {
 }
 
 // Close waits for the transactions that run, and closes the database. The directory can then
-// be opened again.
+// be opened again. It may be called more than once.
 func (s *Store) Close() error {
 	var errs []error
 	if s.reader != nil && s.reader != s.writer {
@@ -112,7 +112,9 @@ func (s *Store) Close() error {
 		errs = append(errs, s.writer.Close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		if err := s.lock.Close(); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
