@@ -80,14 +80,13 @@ func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*
 // last: full jitter below a bound that doubles up to limit, and never less than what the
 // server asks for.
 func backoff(failures int, limit time.Duration, err error) time.Duration {
-	bound := baseBackoff << min(failures-1, 10)
-	delay := rand.N(min(bound, max(limit, baseBackoff))) + 1
 	var refusal *ServerError
 	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
 		// Jitter on top, or all whom one outage turned away would come back at once.
-		return refusal.RetryAfter + min(delay, baseBackoff)
+		return refusal.RetryAfter + rand.N(baseBackoff)
 	}
-	return delay
+	bound := baseBackoff << min(failures-1, 10)
+	return rand.N(min(bound, max(limit, baseBackoff))) + 1
 }
 
 // retryLimit bounds the pauses before a certificate expires, so that several tries are left
