@@ -147,6 +147,7 @@ func TestThreat27MalformedJoinTokensCostNoLookUp(t *testing.T) {
 		"padding":                 goodToken + "=",
 		"standard base64":         goodToken[:10] + "+" + goodToken[11:],
 		"a line end":              goodToken[:10] + "\n" + goodToken[11:],
+		"a line end at the front": "pjt_\n" + strings.Repeat("A", 42),
 		"a line end more":         goodToken + "\n",
 		"bits after the last one": goodToken[:len(goodToken)-1] + "9",
 		"a NUL":                   goodToken[:10] + "\x00" + goodToken[11:],

@@ -26,6 +26,10 @@ func (a *Authenticator) jwt(ctx context.Context, text string, now time.Time) (po
 	if len(text) > MaxBearerSize {
 		return policy.Caller{}, refuse(ReasonMalformed, "the JWT is longer than %d bytes", MaxBearerSize)
 	}
+	if strings.ContainsAny(text, "\r\n") {
+		// The parser's decoder passes over them, and one token would have many spellings.
+		return policy.Caller{}, refuse(ReasonMalformed, "the JWT has a line end in it")
+	}
 	var claims claimSet
 	var issuer *Issuer
 	_, err := a.parser.ParseWithClaims(text, &claims, func(token *jwt.Token) (any, error) {

@@ -103,6 +103,7 @@ func TestThreat21AlgorithmConfusion(t *testing.T) {
 		"claims changed after signing":             {segments[0] + "." + base64.RawURLEncoding.EncodeToString(encode(t, with(w.claims, object{"sub": "root"}))) + "." + segments[2], ReasonJWTSignature},
 		"a signature with its last bits changed":   {good[:len(good)-1] + "B", ReasonMalformed},
 		"a signature with padding":                 {good + "==", ReasonMalformed},
+		"a signature with a line end":              {good[:len(good)-4] + "\n" + good[len(good)-4:], ReasonMalformed},
 		"four segments":                            {good + ".AAAA", ReasonMalformed},
 		"two segments":                             {segments[0] + "." + segments[1], ReasonMalformed},
 		"a JWS in JSON serialization":              {`{"payload":"","signatures":[]}`, ReasonMalformed},
