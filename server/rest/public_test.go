@@ -1,0 +1,72 @@
+package rest
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+func TestPublicDoor(t *testing.T) {
+	service := newDoor(t).cfg.Service
+	handler := Public(PublicConfig{Service: service})
+	issuer := service.Set().Issuer()
+	tests := map[string]struct {
+		path, contentType string
+		check             func([]byte) error
+	}{
+		"the bundle document": {"/v1/bundle", "application/json", func(body []byte) error {
+			_, err := spiffebundle.Parse(spiffeid.RequireTrustDomainFromString("example.org"), body)
+			return err
+		}},
+		"the roots": {"/v1/bundle.pem", "application/x-pem-file", func(body []byte) error {
+			block, _ := pem.Decode(body)
+			_, err := x509.ParseCertificate(block.Bytes)
+			return err
+		}},
+		"an issuer": {"/v1/issuers/" + issuer.ID() + ".cer", "application/pkix-cert", func(body []byte) error {
+			_, err := x509.ParseCertificate(body)
+			return err
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			response, body := ask(t, handler, http.MethodGet, test.path, nil)
+			if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != test.contentType || response.Header.Get("Cache-Control") == "" {
+				t.Fatalf("answered %s %v", response.Status, response.Header)
+			}
+			if err := test.check(body); err != nil {
+				t.Errorf("%s: %v", body, err)
+			}
+			head, nothing := ask(t, handler, http.MethodHead, test.path, nil)
+			if head.StatusCode != http.StatusOK || len(nothing) > 0 || head.Header.Get("Etag") != response.Header.Get("Etag") {
+				t.Errorf("HEAD is answered with %s %v %q", head.Status, head.Header, nothing)
+			}
+			again := httptest.NewRequest(http.MethodGet, test.path, nil)
+			again.Header.Set("If-None-Match", response.Header.Get("Etag"))
+			recorder := httptest.NewRecorder()
+			handler.ServeHTTP(recorder, again)
+			if recorder.Code != http.StatusNotModified || recorder.Body.Len() > 0 {
+				t.Errorf("what is known already is answered with %d and %d octets", recorder.Code, recorder.Body.Len())
+			}
+		})
+	}
+}
+
+// TestPublicDoorHasNothingElse looks for what must not be had without TLS.
+func TestPublicDoorHasNothingElse(t *testing.T) {
+	handler := Public(PublicConfig{Service: newDoor(t).cfg.Service})
+	for _, path := range []string{"/v1/certificates", "/v1/entries", "/openapi.yaml", "/v1/issuers/0000000000000000.cer", "/v1/issuers/..%2f.cer"} {
+		if response, _ := ask(t, handler, http.MethodGet, path, nil); response.StatusCode != http.StatusNotFound {
+			t.Errorf("%s is answered with %s", path, response.Status)
+		}
+	}
+	if response, _ := ask(t, handler, http.MethodPost, "/v1/bundle", bytes.Repeat([]byte("x"), 1<<20)); response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST is answered with %s", response.Status)
+	}
+}
