@@ -63,15 +63,21 @@ func adopt(t *trust, chain []*x509.Certificate, key crypto.PrivateKey, want spif
 	if !want.IsZero() && id != want {
 		return nil, fmt.Errorf("certificate is for %s, want %s", id, want)
 	}
-	digest := sha256.Sum256(issuer.Raw)
 	s := &snapshot{
-		id: id, trust: t, issuer: hex.EncodeToString(digest[:8]), obtained: now,
+		id: id, trust: t, issuer: authorityID(issuer), obtained: now,
 		certificate: tls.Certificate{PrivateKey: key, Leaf: leaf},
 	}
 	for _, cert := range chain {
 		s.certificate.Certificate = append(s.certificate.Certificate, cert.Raw)
 	}
 	return s, nil
+}
+
+// authorityID is how Pando names an authority: the first 8 octets of the SHA-256 of its
+// certificate, in hex.
+func authorityID(cert *x509.Certificate) string {
+	digest := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(digest[:8])
 }
 
 // matches reports whether the certificate is for the key.

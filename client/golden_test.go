@@ -1,0 +1,108 @@
+package client
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The golden files are what the server's doors are tested against: this side of the wire
+// must send and understand the same.
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "api", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestRequestsAreThoseOfTheGoldenFiles(t *testing.T) {
+	for file, request := range map[string]signRequest{
+		"sign-request.json": {
+			SPIFFEID: "spiffe://example.org/web", DNSNames: []string{"web.example.org"},
+			Profile: "workload", Duration: wireDuration(time.Hour),
+		},
+		"renew-request.json": {},
+	} {
+		t.Run(file, func(t *testing.T) {
+			var want, got map[string]any
+			if err := json.Unmarshal(golden(t, file), &want); err != nil {
+				t.Fatal(err)
+			}
+			csr, ok := want["csr"].(string)
+			if !ok {
+				t.Fatalf("csr is %v", want["csr"])
+			}
+			request.CSR = csr
+			if err := json.Unmarshal(must(json.Marshal(request)), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("request (-golden +ours):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnswersOfTheGoldenFilesAreUnderstood(t *testing.T) {
+	for _, file := range []string{"sign-response.json", "renew-response.json"} {
+		t.Run(file, func(t *testing.T) {
+			var a answer
+			var said struct {
+				Serial    string    `json:"serial"`
+				SPIFFEID  string    `json:"spiffe_id"`
+				Issuer    string    `json:"issuer"`
+				NotBefore time.Time `json:"not_before"`
+				NotAfter  time.Time `json:"not_after"`
+			}
+			data := golden(t, file)
+			if err := json.Unmarshal(data, &a); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(data, &said); err != nil {
+				t.Fatal(err)
+			}
+			configured := must(configuredTrust([]byte(a.Bundle.Roots)))
+			next, err := configured.newer(a.Bundle)
+			if err != nil || next.sequence != a.Bundle.Sequence || next.sequence == 0 {
+				t.Fatalf("bundle: %+v, %v", next, err)
+			}
+			chain := must(parseCertificates([]byte(a.CertificateChain), maxChain))
+			if n := chain[0].SerialNumber; n.Text(16) != trimZeros(said.Serial) {
+				t.Errorf("serial %x, want %s", n, said.Serial)
+			}
+			id, _, err := next.verify(chain, x509.ExtKeyUsageClientAuth, said.NotBefore.Add(time.Minute))
+			if err != nil || id.String() != said.SPIFFEID {
+				t.Errorf("verified %s, %v, want %s", id, err, said.SPIFFEID)
+			}
+			if authorityID(chain[1]) != said.Issuer {
+				t.Errorf("issuer %s, want %s", authorityID(chain[1]), said.Issuer)
+			}
+			if a.Renewal.Start.Before(said.NotBefore) || a.Renewal.End.After(said.NotAfter) || !a.Renewal.End.After(a.Renewal.Start) {
+				t.Errorf("renewal window %+v", a.Renewal)
+			}
+		})
+	}
+}
+
+func trimZeros(s string) string {
+	for len(s) > 1 && s[0] == '0' {
+		s = s[1:]
+	}
+	return s
+}
+
+func TestTheGoldenRefusalIsUnderstood(t *testing.T) {
+	got := refusal("https://pando.test", &http.Response{StatusCode: 403}, golden(t, "error.json"), time.Now())
+	if got.Code != "policy_denied" || got.Rule != "identity" || got.Detail == "" || got.RequestID == "" || !got.Final() {
+		t.Errorf("refusal: %+v", got)
+	}
+}
