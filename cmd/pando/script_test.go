@@ -62,6 +62,7 @@ func freePort() (string, error) {
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits":     exits,
+		"jwt":       makeJWT,
 		"let":       let,
 		"mode":      mode,
 		"waitready": waitReady,
