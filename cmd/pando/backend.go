@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/server"
@@ -67,10 +68,16 @@ func describeDatabase(err error) error {
 	case errors.Is(err, store.ErrSchemaNew):
 		return fmt.Errorf("database: %w: install the newer pando, which migrated it", err)
 	case errors.Is(err, store.ErrUnavailable):
-		return withExitCode(exitUnavailable, fmt.Errorf("database: %w", err))
+		return withExitCode(exitUnavailable, fmt.Errorf("database: %w", flat{err}))
 	}
-	return fmt.Errorf("database: %w", err)
+	return fmt.Errorf("database: %w", flat{err})
 }
+
+// flat is an error in one line: the driver gives one to each address that it tried.
+type flat struct{ err error }
+
+func (f flat) Error() string { return strings.Join(strings.Fields(f.err.Error()), " ") }
+func (f flat) Unwrap() error { return f.err }
 
 // databaseRetry is the wait between two attempts to reach the database at start: short against
 // what a restart of the database takes, long against what an attempt costs it.
