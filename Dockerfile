@@ -1,0 +1,24 @@
+# The image is one static program, the certificate authorities of the Debian image for the
+# HTTPS of JWT issuers, and an empty directory for the data. It has no shell.
+FROM golang:1.26.8-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/pando ./cmd/pando \
+    && mkdir -p /out/data /out/tmp
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/pando /pando
+COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build --chown=65532:65532 /out/tmp /tmp
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+# REST, gRPC, the trust bundle over plain HTTP, metrics and health.
+EXPOSE 8443 8444 8080 9464
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["/pando", "health"]
+ENTRYPOINT ["/pando"]
+CMD ["serve", "--data", "/data"]
