@@ -46,7 +46,7 @@ func (d *rest) certificateRoutes() {
 type signInput struct {
 	ContentType string   `header:"Content-Type" hidden:"true"`
 	SPIFFEID    string   `query:"spiffe_id" doc:"With application/pkcs10: SPIFFE ID that is wanted."`
-	DNSNames    []string `query:"dns_names,explode" doc:"With application/pkcs10: DNS names that are wanted."`
+	DNSNames    []string `query:"dns_names,explode" nullable:"false" doc:"With application/pkcs10: DNS names that are wanted."`
 	Profile     string   `query:"profile" doc:"With application/pkcs10: name of the profile that is wanted."`
 	Duration    string   `query:"duration" doc:"With application/pkcs10: validity period that is wanted." example:"3600s"`
 	Body        SignRequest
