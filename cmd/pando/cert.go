@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"net/http"
 	"net/url"
@@ -30,8 +31,18 @@ func newCertCommand(io stdio) *cobra.Command {
 type certFilter struct {
 	spiffeID      string
 	issuer        string
+	state         *choice
 	expiresBefore string
 	expiresWithin duration
+}
+
+func (f *certFilter) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.spiffeID, "spiffe-id", "", "only those of this SPIFFE `ID`")
+	flags.StringVar(&f.issuer, "issuer", "", "only those signed by the authority with this `ID`")
+	flags.StringVar(&f.expiresBefore, "expires-before", "", "only those that end before this `time`, as 2030-01-01T00:00:00Z")
+	addDuration(cmd, &f.expiresWithin, "expires-within", "only those that end within this time from now, such as 90m or 7d")
+	f.state = addChoice(cmd, "state", "only those in this state", "live", "expired", "revoked")
 }
 
 func newCertListCommand(io stdio, connection *connectionFlags) *cobra.Command {
@@ -46,17 +57,12 @@ func newCertListCommand(io stdio, connection *connectionFlags) *cobra.Command {
   pando cert list --expires-before 2030-01-01T00:00:00Z -o id`,
 		Args: cobra.NoArgs,
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&filter.spiffeID, "spiffe-id", "", "only those of this SPIFFE `ID`")
-	flags.StringVar(&filter.issuer, "issuer", "", "only those signed by the authority with this `ID`")
-	flags.StringVar(&filter.expiresBefore, "expires-before", "", "only those that end before this `time`, as 2030-01-01T00:00:00Z")
-	addDuration(cmd, &filter.expiresWithin, "expires-within", "only those that end within this time from now, such as 90m or 7d")
-	state := addChoice(cmd, "state", "only those in this state", "live", "expired", "revoked")
+	filter.addTo(cmd)
 	part.addTo(cmd)
 	output := addOutput(cmd, formTable, formJSON, formYAML, formID)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		now := time.Now()
-		before, err := filter.before(now)
+		query, err := filter.query(now)
 		if err != nil {
 			return err
 		}
@@ -64,20 +70,11 @@ func newCertListCommand(io stdio, connection *connectionFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var page certificatePageJSON
-		page.Certificates, page.NextPageToken, err = collect(part, func(query url.Values) ([]certificateJSON, string, error) {
-			addFilter(query, "spiffe_id", filter.spiffeID)
-			addFilter(query, "issuer", filter.issuer)
-			addFilter(query, "expires_before", before)
-			addFilter(query, "state", state.value)
-			var page certificatePageJSON
-			err := client.call(cmd.Context(), apiRequest{method: http.MethodGet, path: certificatesPath, query: query}, &page)
-			return page.Certificates, page.NextPageToken, err
-		})
+		page, err := listCertificates(cmd.Context(), client, part, query)
 		if err != nil {
 			return err
 		}
-		if err := certificatesResult(page, now).print(io.out, output.value); err != nil {
+		if err := certificatesResult(page, now).write(io.out, output.value); err != nil {
 			return err
 		}
 		hintMore(io, output.value, page.NextPageToken)
@@ -86,8 +83,28 @@ func newCertListCommand(io stdio, connection *connectionFlags) *cobra.Command {
 	return cmd
 }
 
+func listCertificates(ctx context.Context, client *apiClient, part listing, query url.Values) (page certificatePageJSON, err error) {
+	page.Certificates, page.NextPageToken, err = collect(part, query, func(query url.Values) ([]certificateJSON, string, error) {
+		var page certificatePageJSON
+		err := client.call(ctx, apiRequest{method: http.MethodGet, path: certificatesPath, query: query}, &page)
+		return page.Certificates, page.NextPageToken, err
+	})
+	return page, err
+}
+
+// query is the filter as the API takes it.
+func (f *certFilter) query(now time.Time) (url.Values, error) {
+	before, err := f.before(now)
+	if err != nil {
+		return nil, err
+	}
+	return queryOf(map[string]string{
+		"spiffe_id": f.spiffeID, "issuer": f.issuer, "state": f.state.value, "expires_before": before,
+	}), nil
+}
+
 // before is the end of the time that the filter covers, empty for all time.
-func (f certFilter) before(now time.Time) (string, error) {
+func (f *certFilter) before(now time.Time) (string, error) {
 	switch {
 	case f.expiresBefore != "" && f.expiresWithin != 0:
 		return "", usageErrorf("--expires-before and --expires-within exclude each other")
@@ -140,7 +157,7 @@ func newCertShowCommand(io stdio, connection *connectionFlags) *cobra.Command {
 		if err := client.call(cmd.Context(), apiRequest{method: http.MethodGet, path: path}, &certificate); err != nil {
 			return err
 		}
-		return certificateResult(certificate, now).print(io.out, output.value)
+		return certificateResult(certificate, now).write(io.out, output.value)
 	}
 	return cmd
 }

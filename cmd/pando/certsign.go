@@ -14,10 +14,27 @@ import (
 	"github.com/pando-ca/pando/ca"
 )
 
+// signFlags are the flags of cert sign.
+type signFlags struct {
+	request  signRequestJSON
+	validity duration
+	csr      string
+	out      string
+}
+
+func (f *signFlags) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.csr, "csr", "", "CSR `file`; - is standard input (required)")
+	flags.StringVar(&f.request.SPIFFEID, "spiffe-id", "", "SPIFFE `ID` of the certificate")
+	flags.StringSliceVar(&f.request.DNSNames, "dns", nil, "DNS `name` of the certificate; may be repeated")
+	flags.StringVar(&f.request.Profile, "profile", "", "profile of the certificate (default workload)")
+	addDuration(cmd, &f.validity, "duration", "validity period, such as 30m or 30d (default: the profile's)")
+	flags.StringVar(&f.out, "out", "", "write the chain to this `file`")
+	completeFlag(cmd, "profile", completeProfiles)
+}
+
 func newCertSignCommand(io stdio, connection *connectionFlags) *cobra.Command {
-	var request signRequestJSON
-	var validity duration
-	var csrPath, out string
+	flags := &signFlags{}
 	cmd := &cobra.Command{
 		Use:   "sign --csr FILE",
 		Short: "Sign a CSR",
@@ -32,23 +49,13 @@ standard output or to --out.`,
   cat web.csr | pando cert sign --csr - --spiffe-id spiffe://example.org/web -o json`,
 		Args: cobra.NoArgs,
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&csrPath, "csr", "", "CSR `file`; - is standard input (required)")
-	flags.StringVar(&request.SPIFFEID, "spiffe-id", "", "SPIFFE `ID` of the certificate")
-	flags.StringSliceVar(&request.DNSNames, "dns", nil, "DNS `name` of the certificate; may be repeated")
-	flags.StringVar(&request.Profile, "profile", "", "profile of the certificate (default workload)")
-	addDuration(cmd, &validity, "duration", "validity period, such as 30m or 30d (default: the profile's)")
-	flags.StringVar(&out, "out", "", "write the chain to this `file`")
-	completeFlag(cmd, "profile", completeProfiles)
+	flags.addTo(cmd)
 	output := addOutput(cmd, formPEM, formTable, formJSON, formYAML, formID)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := readSignRequest(io, csrPath, &request); err != nil {
+		request, err := flags.complete(cmd, io)
+		if err != nil {
 			return err
 		}
-		if cmd.Flags().Changed("duration") && time.Duration(validity) < time.Second {
-			return usageErrorf("--duration %s is under one second", validity)
-		}
-		request.Duration = wireDuration(validity)
 		now := time.Now()
 		client, err := connection.dial(io, now)
 		if err != nil {
@@ -58,14 +65,24 @@ standard output or to --out.`,
 		if err != nil {
 			return err
 		}
-		return deliverCertificate(io, issued, deliverTo{form: output.value, path: out}, now)
+		return deliverCertificate(io, issued, deliverTo{form: output.value, path: flags.out}, now)
 	}
 	return cmd
 }
 
-// readSignRequest puts the CSR into a request, as PEM or as DER. Whether it is good is the
+// complete makes the request of the flags and the CSR.
+func (f *signFlags) complete(cmd *cobra.Command, io stdio) (signRequestJSON, error) {
+	if cmd.Flags().Changed("duration") && time.Duration(f.validity) < time.Second {
+		return f.request, usageErrorf("--duration %s is under one second", f.validity)
+	}
+	f.request.Duration = wireDuration(f.validity)
+	err := readCSR(io, f.csr, &f.request)
+	return f.request, err
+}
+
+// readCSR puts the CSR into a request, as PEM or as DER. Whether it is good is the
 // server's to say.
-func readSignRequest(streams stdio, path string, request *signRequestJSON) error {
+func readCSR(streams stdio, path string, request *signRequestJSON) error {
 	var data []byte
 	var err error
 	switch path {
@@ -105,7 +122,7 @@ func deliverCertificate(streams stdio, issued *issuedJSON, to deliverTo, now tim
 			return err
 		}
 	}
-	return issuedResult(issued, now).print(streams.out, to.form)
+	return issuedResult(issued, now).write(streams.out, to.form)
 }
 
 func issuedResult(c *issuedJSON, now time.Time) result {

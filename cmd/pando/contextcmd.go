@@ -93,7 +93,7 @@ func newContextListCommand(io stdio) *cobra.Command {
 		for _, name := range slices.Sorted(maps.Keys(file.Contexts)) {
 			rows = append(rows, newContextRow(name, file.Contexts[name], name == file.Current))
 		}
-		return contextsResult(rows, time.Now()).print(io.out, output.value)
+		return contextsResult(rows, time.Now()).write(io.out, output.value)
 	}
 	return cmd
 }
@@ -178,7 +178,7 @@ flags and environment.`,
 			return err
 		}
 		r := newContextRow(name, c, name == file.Current)
-		return contextResult(r, time.Now()).print(io.out, output.value)
+		return contextResult(r, time.Now()).write(io.out, output.value)
 	}
 	return cmd
 }

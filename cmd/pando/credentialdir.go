@@ -65,7 +65,7 @@ type credentials struct {
 // names are kept by somebody else.
 func openCredentialDir(path string) (*credentialDir, error) {
 	d := &credentialDir{path: path}
-	if err := os.MkdirAll(d.in(versionsDir), 0o755); err != nil {
+	if err := os.MkdirAll(d.in(versionsDir), 0o755); err != nil { //nolint:gosec // the programs that read it may run as other users
 		return nil, err
 	}
 	for _, name := range []string{currentName, keyName, chainName, bundleName, infoName} {
@@ -162,7 +162,7 @@ func (d *credentialDir) writeVersion(serial string, files map[string][]byte) (st
 			return "", err
 		}
 	}
-	if err := os.Chmod(folder, 0o755); err != nil { // certificates are public; the key has a mode of its own
+	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // certificates are public; the key has a mode of its own
 		return "", err
 	}
 	if err := flushDir(folder); err != nil {

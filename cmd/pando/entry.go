@@ -68,7 +68,7 @@ in the SPIFFE ID in place of a whole path segment, as {name} or as a JSON pointe
 		if err != nil {
 			return err
 		}
-		return entryResult(entry, now).print(io.out, output.value)
+		return entryResult(entry, now).write(io.out, output.value)
 	}
 	return cmd
 }
@@ -118,14 +118,12 @@ func newEntryListCommand(io stdio, connection *connectionFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		page, err := listEntries(cmd.Context(), client, part, func(query url.Values) {
-			addFilter(query, "spiffe_id", spiffeID)
-			addFilter(query, "method", method.value)
-		})
+		query := queryOf(map[string]string{"spiffe_id": spiffeID, "method": method.value})
+		page, err := listEntries(cmd.Context(), client, part, query)
 		if err != nil {
 			return err
 		}
-		if err := entriesResult(page).print(io.out, output.value); err != nil {
+		if err := entriesResult(page).write(io.out, output.value); err != nil {
 			return err
 		}
 		hintMore(io, output.value, page.NextPageToken)
@@ -134,9 +132,8 @@ func newEntryListCommand(io stdio, connection *connectionFlags) *cobra.Command {
 	return cmd
 }
 
-func listEntries(ctx context.Context, client *apiClient, part listing, filter func(url.Values)) (page entryPageJSON, err error) {
-	page.Entries, page.NextPageToken, err = collect(part, func(query url.Values) ([]entryJSON, string, error) {
-		filter(query)
+func listEntries(ctx context.Context, client *apiClient, part listing, query url.Values) (page entryPageJSON, err error) {
+	page.Entries, page.NextPageToken, err = collect(part, query, func(query url.Values) ([]entryJSON, string, error) {
 		var page entryPageJSON
 		err := client.call(ctx, apiRequest{method: http.MethodGet, path: entriesPath, query: query}, &page)
 		return page.Entries, page.NextPageToken, err
@@ -167,7 +164,7 @@ func newEntryShowCommand(io stdio, connection *connectionFlags) *cobra.Command {
 		if err := client.call(cmd.Context(), apiRequest{method: http.MethodGet, path: path}, &entry); err != nil {
 			return err
 		}
-		return entryResult(entry, now).print(io.out, output.value)
+		return entryResult(entry, now).write(io.out, output.value)
 	}
 	return cmd
 }

@@ -68,7 +68,7 @@ administrator's certificate is never used.`,
 		if err != nil {
 			return err
 		}
-		return infoResult(info, o.out, now).print(io.out, output.value)
+		return infoResult(info, o.out, now).write(io.out, output.value)
 	}
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 
@@ -22,9 +23,9 @@ func (l *listing) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.pageToken, "page-token", "", "go on after an earlier listing: its next_page_token")
 }
 
-// collect asks for one page after the other until there are as many rows as are wanted. It
-// returns the token by which the listing goes on, empty at its end.
-func collect[T any](l listing, fetch func(page url.Values) ([]T, string, error)) ([]T, string, error) {
+// collect asks for one page of query after the other until there are as many rows as are
+// wanted. It returns the token by which the listing goes on, empty at its end.
+func collect[T any](l listing, query url.Values, fetch func(page url.Values) ([]T, string, error)) ([]T, string, error) {
 	if l.limit < 0 {
 		return nil, "", usageErrorf("--limit %d is negative", l.limit)
 	}
@@ -34,7 +35,8 @@ func collect[T any](l listing, fetch func(page url.Values) ([]T, string, error))
 		if l.limit > 0 {
 			size = min(size, l.limit-len(rows))
 		}
-		page := url.Values{"page_size": {strconv.Itoa(size)}}
+		page := maps.Clone(query)
+		page.Set("page_size", strconv.Itoa(size))
 		if token != "" {
 			page.Set("page_token", token)
 		}
@@ -56,11 +58,15 @@ func hintMore(io stdio, form, nextPageToken string) {
 	}
 }
 
-// addFilter adds a query parameter unless it is empty.
-func addFilter(query url.Values, name, value string) {
-	if value != "" {
-		query.Set(name, value)
+// queryOf makes a query of parameters, without those that are empty.
+func queryOf(parameters map[string]string) url.Values {
+	query := make(url.Values)
+	for name, value := range parameters {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
+	return query
 }
 
 // objectPath is the path of one object in a collection. Names that would lead out of the

@@ -23,8 +23,11 @@ func TestListingTakesPagesUntilItHasEnough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
-			rows, next, err := collect(tc.part, func(page url.Values) ([]int, string, error) {
+			rows, next, err := collect(tc.part, queryOf(map[string]string{"state": "live", "issuer": ""}), func(page url.Values) ([]int, string, error) {
 				requests++
+				if page.Get("state") != "live" || page.Has("issuer") {
+					t.Errorf("the filter is %v", page)
+				}
 				from, _ := strconv.Atoi(page.Get("page_token"))
 				size, err := strconv.Atoi(page.Get("page_size"))
 				if err != nil || size < 1 || size > 999 {
@@ -53,7 +56,7 @@ func TestListingTakesPagesUntilItHasEnough(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := collect(listing{limit: -1}, func(url.Values) ([]int, string, error) { return nil, "", nil }); exitCode(err) != exitUsage {
+	if _, _, err := collect(listing{limit: -1}, nil, func(url.Values) ([]int, string, error) { return nil, "", nil }); exitCode(err) != exitUsage {
 		t.Errorf("a negative limit: %v", err)
 	}
 }

@@ -75,8 +75,8 @@ type result struct {
 	table func(w *tabwriter.Writer) // table: cells separated by tabs
 }
 
-// print writes r in a form.
-func (r result) print(w io.Writer, form string) error {
+// write writes r in a form.
+func (r result) write(w io.Writer, form string) error {
 	switch form {
 	case formJSON:
 		encoder := json.NewEncoder(w)

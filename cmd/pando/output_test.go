@@ -94,7 +94,7 @@ func TestResultForms(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := r.print(&out, form); err != nil {
+			if err := r.write(&out, form); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, out.String()); diff != "" {

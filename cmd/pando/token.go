@@ -72,7 +72,7 @@ func deliverToken(io stdio, token tokenJSON, to deliverTo, now time.Time) error 
 	}
 	switch {
 	case to.form != formToken:
-		return result{value: token}.print(io.out, to.form)
+		return result{value: token}.write(io.out, to.form)
 	case to.path == "":
 		fmt.Fprintln(io.out, token.Token)
 	}
