@@ -256,3 +256,27 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+func TestInterimAnswersAreReadPast(t *testing.T) {
+	for name, test := range map[string]struct {
+		interim int
+		fails   bool
+	}{
+		"one": {1, false}, "as many as are allowed": {maxInterim - 1, false}, "without end": {maxInterim, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.hook = func(n int, rw http.ResponseWriter, _ fakeCall) bool {
+					for range test.interim {
+						rw.WriteHeader(http.StatusEarlyHints)
+					}
+					return false
+				}
+				_, err := w.tryOpen(nil)
+				if (err != nil) != test.fails {
+					t.Errorf("error: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -83,10 +83,10 @@ func backoff(failures int, limit time.Duration, err error) time.Duration {
 	var refusal *ServerError
 	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
 		// Jitter on top, or all whom one outage turned away would come back at once.
-		return refusal.RetryAfter + rand.N(baseBackoff)
+		return refusal.RetryAfter + rand.N(baseBackoff) //nolint:gosec // jitter is no secret
 	}
 	bound := baseBackoff << min(failures-1, 10)
-	return rand.N(min(bound, max(limit, baseBackoff))) + 1
+	return rand.N(min(bound, max(limit, baseBackoff))) + 1 //nolint:gosec // jitter is no secret
 }
 
 // retryLimit bounds the pauses before a certificate expires, so that several tries are left

@@ -205,28 +205,32 @@ func TestALostAnswerToAJoinTokenIsAskedForAgain(t *testing.T) {
 }
 
 func TestRenewalHappensAtTheInstantThatTheServerGave(t *testing.T) {
+	due := func(n int, at time.Time) time.Time {
+		return at.Add(20*time.Minute + time.Duration(n)*1234567*time.Microsecond)
+	}
 	inWorld(t, func(w *world) {
-		var due []time.Time
-		w.edit = func(n int, _ fakeCall, a *answer) {
-			a.Renewal.Start = time.Now().Add(20*time.Minute + time.Duration(n)*1234567*time.Microsecond)
-			due = append(due, a.Renewal.Start)
-		}
+		w.edit = func(n int, c fakeCall, a *answer) { a.Renewal.Start = due(n, c.At) }
 		s := w.open(nil)
-		previous := s.Status().Serial
-		for i := range 20 {
-			pass(time.Until(due[i]))
+		for i := 1; i <= 20; i++ {
+			before, last := s.Status(), w.seen()[i-1]
+			want := due(i, last.At)
+			if !before.RenewalDue.Equal(want) || before.LastError != nil {
+				t.Fatalf("status: %+v, want it due at %s", before, want)
+			}
+			pass(time.Until(want) - 1)
+			if n := len(w.seen()); n != i {
+				t.Fatalf("%d calls a nanosecond before renewal %d", n, i)
+			}
+			pass(1)
 			calls := w.seen()
-			if len(calls) != i+2 {
-				t.Fatalf("%d calls after %d renewals", len(calls), i+1)
+			if len(calls) != i+1 {
+				t.Fatalf("%d calls after %d renewals", len(calls), i)
 			}
-			c := calls[i+1]
-			if !c.At.Equal(due[i]) || c.Path != renewPath || c.Peer != previous || c.Request.SPIFFEID != "" {
-				t.Fatalf("renewal %d: %+v, want at %s with %s", i+1, c, due[i], previous)
+			if c := calls[i]; !c.At.Equal(want) || c.Path != renewPath || c.Peer != before.Serial || c.Request.SPIFFEID != "" {
+				t.Fatalf("renewal %d: %+v, want at %s with %s", i, c, want, before.Serial)
 			}
-			if st := s.Status(); st.Serial == previous || !st.RenewalDue.Equal(due[i+1]) || st.LastError != nil {
-				t.Fatalf("status: %+v", st)
-			} else {
-				previous = st.Serial
+			if s.Status().Serial == before.Serial {
+				t.Fatalf("renewal %d was not swapped in", i)
 			}
 		}
 	})
