@@ -18,6 +18,9 @@ import (
 // sealKeyVariable holds the seal key itself, for those who keep secrets in the environment.
 const sealKeyVariable = "PANDO_SEAL_KEY"
 
+// errNoCA says that there is nothing to serve. Only init makes a CA.
+var errNoCA = errors.New("the database holds no CA: make one with pando init")
+
 // vault opens what is sealed in the database.
 type vault struct {
 	sealer *keystore.Sealer

@@ -27,7 +27,7 @@ func (o *initOptions) administrator() (spiffeid.ID, error) {
 	}
 	id, err := spiffeid.Join(td, "pando", "admin", o.admin)
 	if err != nil {
-		return spiffeid.ID{}, fmt.Errorf("--admin: %w", err)
+		return spiffeid.ID{}, fmt.Errorf("name of the administrator: %w", err)
 	}
 	return id, nil
 }
@@ -39,15 +39,20 @@ func (o *initOptions) issueAdministrator(ctx context.Context, db database, set *
 	if err != nil {
 		return nil, err
 	}
-	certFile, keyFile := o.path(o.admin+".crt"), o.path(o.admin+".key")
-	if leaf := usableKeyPair(certFile, keyFile, set, id); leaf != nil {
+	if leaf := usableKeyPair(o.path(o.admin+".crt"), o.path(o.admin+".key"), set, id); leaf != nil {
 		return leaf, nil
 	}
+	return o.makeAdministrator(ctx, db, set, "pando init")
+}
+
+// makeAdministrator makes a key and a certificate for the administrator and replaces the files
+// with them. subject is what the record names as the caller.
+func (o *initOptions) makeAdministrator(ctx context.Context, db database, set *ca.Set, subject string) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("administrator's key: %w", err)
 	}
-	issued, err := o.issue(ctx, db, set, id, key)
+	issued, err := o.issue(ctx, db, set, key, subject)
 	if err != nil {
 		return nil, fmt.Errorf("administrator's certificate: %w", err)
 	}
@@ -56,10 +61,10 @@ func (o *initOptions) issueAdministrator(ctx context.Context, db database, set *
 		return nil, fmt.Errorf("administrator's key: %w", err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	if err := replaceFile(keyFile, text, 0o600); err != nil {
+	if err := replaceFile(o.path(o.admin+".key"), text, 0o600); err != nil {
 		return nil, fmt.Errorf("administrator's key: %w", err)
 	}
-	if err := replaceFile(certFile, []byte(issued.Chain), 0o644); err != nil {
+	if err := replaceFile(o.path(o.admin+".crt"), []byte(issued.Chain), 0o644); err != nil {
 		return nil, fmt.Errorf("administrator's certificate: %w", err)
 	}
 	block, _ := pem.Decode([]byte(issued.PEM))
@@ -67,7 +72,11 @@ func (o *initOptions) issueAdministrator(ctx context.Context, db database, set *
 }
 
 // issue asks the service for the certificate, as Pando itself.
-func (o *initOptions) issue(ctx context.Context, db database, set *ca.Set, id spiffeid.ID, key *ecdsa.PrivateKey) (*server.Issued, error) {
+func (o *initOptions) issue(ctx context.Context, db database, set *ca.Set, key *ecdsa.PrivateKey, subject string) (*server.Issued, error) {
+	id, err := o.administrator()
+	if err != nil {
+		return nil, err
+	}
 	batcher, err := store.NewBatcher(store.BatcherConfig{Inserter: db})
 	if err != nil {
 		return nil, err
@@ -87,7 +96,7 @@ func (o *initOptions) issue(ctx context.Context, db database, set *ca.Set, id sp
 	if err != nil {
 		return nil, err
 	}
-	caller := policy.Caller{Method: policy.MethodInternal, Subject: "pando init"}
+	caller := policy.Caller{Method: policy.MethodInternal, Subject: subject}
 	want := policy.Want{ID: id, Profile: profileAdministrator}
 	return service.Issue(ctx, caller, server.Request{CSR: csr, Want: want})
 }

@@ -232,7 +232,7 @@ func TestInitRefusesWrongUsage(t *testing.T) {
 	}{
 		"no trust domain":             {nil, "--trust-domain is required"},
 		"a trust domain that is none": {[]string{"--trust-domain", "Example"}, "trust_domain: "},
-		"an administrator's name":     {[]string{"--trust-domain", "example.org", "--admin", "a/b"}, "--admin: "},
+		"an administrator's name":     {[]string{"--trust-domain", "example.org", "--admin", "a/b"}, "name of the administrator: "},
 		"a database that is no URL":   {[]string{"--trust-domain", "example.org", "--database", "host=db"}, "database: is not a URL"},
 		"an intermediate too short":   {[]string{"--trust-domain", "example.org", "--intermediate-lifetime", "1d"}, "lifetimes.intermediate: "},
 		"an output unknown":           {[]string{"--trust-domain", "example.org", "-o", "xml"}, `output "xml"`},
@@ -366,5 +366,38 @@ func TestInitLeavesTheContextOfAnotherCA(t *testing.T) {
 	after, err := os.ReadFile(path)
 	if err != nil || string(after) != string(before) {
 		t.Errorf("the context of another CA was changed to %s, %v", after, err)
+	}
+}
+
+// An administrator who was away for too long is not locked out for good.
+func TestRecoverMakesAnAdministratorAgain(t *testing.T) {
+	d := newDeployment(t, "")
+	for _, name := range []string{"admin.crt", "admin.key"} {
+		if err := os.Remove(filepath.Join(d.data, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "spiffe://example.org/pando/admin/admin") {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	d.serve(t)
+	if _, err := d.client(t, true).sign(t.Context()); err != nil {
+		t.Errorf("the new certificate is of no use: %v", err)
+	}
+}
+
+func TestRecoverRefusesWhoIsNoAdministrator(t *testing.T) {
+	d := newDeployment(t, "")
+	before := snapshot(t, d.data)
+	for name, want := range map[string]string{
+		"mallory": "spiffe://example.org/pando/admin/mallory is not among the administrators",
+		"a/b":     "name of the administrator: ",
+	} {
+		if code, _, errs := runPando(t, "recover", "--data", d.data, "--name", name); code == exitOK || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d: %s", name, code, errs)
+		}
+	}
+	if diff := cmp.Diff(before, snapshot(t, d.data)); diff != "" {
+		t.Error(diff)
 	}
 }

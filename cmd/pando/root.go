@@ -78,6 +78,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newDemoCommand(io),
 		newInitCommand(io),
 		newMigrateCommand(io),
+		newRecoverCommand(io),
 		newServeCommand(io),
 		newConfigCommand(io),
 		newContextCommand(io),

@@ -118,7 +118,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 func (d *daemon) authorities(ctx context.Context, v *vault) (*ca.Set, error) {
 	gen, err := d.db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, errors.New("the database holds no CA: make one with pando init")
+		return nil, errNoCA
 	}
 	if err != nil {
 		return nil, describeDatabase(err)

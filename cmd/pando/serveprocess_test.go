@@ -13,11 +13,13 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,7 +60,8 @@ func newDeployment(t *testing.T, databaseURL string, flags ...string) *deploymen
 	if code, _, errs := runPando(t, args...); code != exitOK {
 		t.Fatalf("pando %s: exit code %d: %s", strings.Join(args, " "), code, errs)
 	}
-	d.addr = listenConfig{REST: freeAddress(t), GRPC: freeAddress(t), Public: freeAddress(t), Metrics: freeAddress(t)}
+	free := freeAddresses(t, 4)
+	d.addr = listenConfig{REST: free[0], GRPC: free[1], Public: free[2], Metrics: free[3]}
 	d.env = []string{
 		"PANDO_LISTEN_REST=" + d.addr.REST, "PANDO_LISTEN_GRPC=" + d.addr.GRPC,
 		"PANDO_LISTEN_PUBLIC=" + d.addr.Public, "PANDO_LISTEN_METRICS=" + d.addr.Metrics,
@@ -67,15 +70,26 @@ func newDeployment(t *testing.T, databaseURL string, flags ...string) *deploymen
 	return d
 }
 
-// freeAddress is a port of the loopback interface that nobody uses now.
-func freeAddress(t *testing.T) string {
+// freeAddresses are n different ports of the loopback interface that nobody uses now. They lie
+// below those that the system gives to connections and to listeners on port 0, so that nobody
+// gets one while a server restarts.
+func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const low, high, attempts = 12_000, 32_000, 1000
+	var addresses []string
+	for range attempts {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(low+mathrand.IntN(high-low)))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		defer listener.Close() // all are held until the last is known, so that they differ
+		if addresses = append(addresses, address); len(addresses) == n {
+			return addresses
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no free port")
+	return nil
 }
 
 // process is a running pando serve.
