@@ -154,8 +154,7 @@ const expiryWarning = 0.25
 func checkExpiry(w io.Writer, leaf *x509.Certificate, contextName string, now time.Time) error {
 	left := leaf.NotAfter.Sub(now)
 	if left <= 0 {
-		return withExitCode(exitDenied, fmt.Errorf("the administrator's certificate expired %s; another administrator can sign a new one with pando cert sign",
-			timeText(leaf.NotAfter, now)))
+		return expiredError(leaf, now)
 	}
 	if lifetime := leaf.NotAfter.Sub(leaf.NotBefore); float64(left) < expiryWarning*float64(lifetime) {
 		renew := "pando context renew"
@@ -166,4 +165,10 @@ func checkExpiry(w io.Writer, leaf *x509.Certificate, contextName string, now ti
 			timeText(leaf.NotAfter, now), renew)
 	}
 	return nil
+}
+
+// expiredError says how to go on without a certificate that works.
+func expiredError(leaf *x509.Certificate, now time.Time) error {
+	return withExitCode(exitDenied, fmt.Errorf("the administrator's certificate expired %s; pando recover makes a new one on the server's machine, "+
+		"and another administrator can with pando cert sign", timeText(leaf.NotAfter, now)))
 }

@@ -53,8 +53,7 @@ func renewAdministrator(ctx context.Context, connection *connectionFlags, now ti
 		return nil, err
 	}
 	if !now.Before(current.Leaf.NotAfter) {
-		return nil, withExitCode(exitDenied, fmt.Errorf("the administrator's certificate expired %s and can no longer be renewed; another administrator can sign a new one with pando cert sign",
-			timeText(current.Leaf.NotAfter, now)))
+		return nil, expiredError(current.Leaf, now)
 	}
 	algorithm, err := ca.KeyAlgorithmOf(current.Leaf.PublicKey)
 	if err != nil {
