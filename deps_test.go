@@ -101,6 +101,14 @@ func table() map[string]imports {
 		"cmd/pandobench": {ours: []string{anything}, others: []string{anything}},
 
 		// For tests and benchmarks.
+		"api": {}, // the golden shapes, and the tests of both doors against them
+		"api/apitest": {
+			ours: []string{
+				"api/v1", "ca", "ca/catest", "ca/policy", "ca/spiffeid", "server", "server/auth",
+				"server/door", "server/rest", "server/rpc", "store", "store/sqlite",
+			},
+			others: []string{grpc},
+		},
 		"ca/catest":              {ours: []string{"ca", "ca/spiffeid"}, never: noTransport},
 		"internal/pgserver":      {others: []string{pgx}, never: noTransport},
 		"store/storetest":        {ours: []string{"store"}, others: []string{gocmp}, never: noTransport},
