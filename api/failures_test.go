@@ -273,3 +273,25 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.text.String()
 }
+
+// slow is an inserter whose commits take longer than a body may.
+type slow struct{ took time.Duration }
+
+func (s slow) InsertBatch(_ context.Context, batch []*store.Issuance, _ time.Time) ([]error, error) {
+	<-time.After(s.took)
+	return make([]error, len(batch)), nil
+}
+
+// TestSlowCommitOutlivesTheBodyTimeout: the limit on a body must not become one on the answer.
+func TestSlowCommitOutlivesTheBodyTimeout(t *testing.T) {
+	doors := apitest.New(t, apitest.Options{Inserter: slow{200 * time.Millisecond}, BodyTimeout: 100 * time.Millisecond})
+	in := &apiv1.SignCertificateRequest{Csr: pemCSR(t), SpiffeId: "spiffe://example.org/web"}
+	for version, client := range map[int]*http.Client{1: doors.HTTP(t, apitest.Operator), 2: overHTTP2(t, doors, apitest.Operator)} {
+		r := request{httpMethod: http.MethodPost, path: "/v1/certificates", body: toJSON(t, in)}
+		for range 2 { // the second on the connection of the first
+			if status, body, _ := overREST(t, doors, client, r); status != http.StatusCreated {
+				t.Errorf("HTTP/%d is answered with %d: %s", version, status, body)
+			}
+		}
+	}
+}

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -144,8 +146,8 @@ func TestTooLarge(t *testing.T) {
 			t.Fatal(err) // the answer must arrive although the body has not ended
 		}
 		defer response.Body.Close()
-		if response.StatusCode != http.StatusRequestEntityTooLarge || body.read > 16<<20 {
-			t.Errorf("answered %s after %d octets", response.Status, body.read)
+		if response.StatusCode != http.StatusRequestEntityTooLarge || body.read.Load() > 16<<20 {
+			t.Errorf("answered %s after %d octets", response.Status, body.read.Load())
 		}
 	})
 	t.Run("a gRPC message over the limit", func(t *testing.T) {
@@ -166,29 +168,64 @@ func TestTooLarge(t *testing.T) {
 }
 
 // endless is a body that never ends.
-type endless struct{ read int }
+type endless struct{ read atomic.Int64 } // the transport reads on while the answer arrives
 
 func (e *endless) Read(p []byte) (int, error) {
-	e.read += len(p)
+	e.read.Add(int64(len(p)))
 	return len(p), nil
 }
 
 // TestSlowBody sends a body that comes too slowly: the door does not wait for it.
 func TestSlowBody(t *testing.T) {
 	doors := apitest.New(t, apitest.Options{BodyTimeout: 50 * time.Millisecond})
-	body := stalled{t.Context()}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, doors.URL+"/v1/certificates", body)
+	for version, client := range map[int]*http.Client{1: doors.HTTP(t, apitest.Operator), 2: overHTTP2(t, doors, apitest.Operator)} {
+		t.Run(fmt.Sprintf("HTTP/%d", version), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, doors.URL+"/v1/certificates", stalled{ctx})
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if response.StatusCode != http.StatusRequestTimeout || response.ProtoMajor != version {
+				t.Errorf("answered %s %s, want 408", response.Proto, response.Status)
+			}
+		})
+	}
+}
+
+// overHTTP2 is doors.HTTP for a client that prefers HTTP/2, as curl does.
+func overHTTP2(t *testing.T, doors *apitest.Doors, role apitest.Role) *http.Client {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: doors.TLS(role), ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: time.Minute}
+}
+
+func TestHeadersOverTheLimit(t *testing.T) {
+	doors := apitest.New(t, apitest.Options{})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, doors.URL+"/v1/bundle", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := doors.HTTP(t, apitest.Operator).Do(request)
+	request.Header.Set("X-Filler", strings.Repeat("x", 64<<10))
+	response, err := doors.HTTP(t, apitest.Anonymous).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusRequestTimeout {
-		t.Errorf("answered %s, want 408", response.Status)
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("answered %s, want 431", response.Status)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-filler", strings.Repeat("x", 64<<10))
+	_, err = apiv1.NewTrustServiceClient(doors.GRPC(t, apitest.Anonymous)).GetBundle(ctx, &apiv1.GetBundleRequest{})
+	if err == nil {
+		t.Error("gRPC accepts 64 KiB of metadata")
 	}
 }
 
