@@ -20,7 +20,7 @@ lint: ## run the linters named in .golangci.yml
 	$(LINT) run
 generate: ## make the generated code and documents anew
 	$(BUF) generate
-	go test ./server/rest -run OpenAPI -update
+	go test ./server/rest -run TestDescriptionIsCommitted -update
 check-generated: generate ## fail if generated files are not those in the repository
 	git diff --exit-code -- api
 bench: build ## measure issuance against the raw limit of this machine
