@@ -70,7 +70,7 @@ func newJob(cfg Job, jitter time.Duration, log *slog.Logger) (*job, error) {
 		return nil, fmt.Errorf("job %q: schedule %q: %w", cfg.Name, cfg.Schedule, err)
 	}
 	if most := min(jitter, s.period/10); most > 0 {
-		s.offset = rand.N(most)
+		s.offset = rand.N(most) //nolint:gosec // it spreads load and keeps no secret
 	}
 	return &job{
 		Job: cfg, schedule: s, log: log.With("job", cfg.Name),
