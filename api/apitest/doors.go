@@ -59,11 +59,9 @@ type Doors struct {
 // New starts both doors. They stop when the test ends.
 func New(tb testing.TB, o Options) *Doors {
 	tb.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	tb.Cleanup(cancel)
 	d := &Doors{PKI: catest.New(tb, catest.Options{}), certificates: make(map[Role]tls.Certificate)}
 	var err error
-	d.Store, err = sqlite.OpenMemory(ctx)
+	d.Store, err = sqlite.OpenMemory(context.Background())
 	must(tb, err)
 	tb.Cleanup(func() { _ = d.Store.Close() })
 	for _, role := range Roles() {
@@ -74,14 +72,14 @@ func New(tb testing.TB, o Options) *Doors {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	authenticator := d.serve(tb, ctx, &o)
+	authenticator := d.serve(tb, &o)
 	d.listenREST(tb, o, authenticator)
 	d.listenRPC(tb, o, authenticator)
 	return d
 }
 
 // serve makes the service and its authenticator.
-func (d *Doors) serve(tb testing.TB, ctx context.Context, o *Options) door.Authenticator {
+func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Helper()
 	if o.Inserter == nil {
 		o.Inserter = d.Store
@@ -98,7 +96,7 @@ func (d *Doors) serve(tb testing.TB, ctx context.Context, o *Options) door.Authe
 	})
 	must(tb, err)
 	following := make(chan struct{})
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		defer close(following)
 		_ = d.Service.Run(ctx)

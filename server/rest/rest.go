@@ -98,7 +98,7 @@ func (d *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (d *rest) end(ctx context.Context, ex *exchange, panicked any) {
 	if err := d.gate.Recovered(ctx, ex.Request, panicked); err != nil {
 		if ex.sent {
-			ex.fail(err)
+			ex.failure = door.Failure(err)
 			d.gate.End(ctx, ex.Request, ex.failure)
 			panic(http.ErrAbortHandler)
 		}

@@ -111,7 +111,6 @@ func options(cfg *Config, calls *calls) []grpc.ServerOption {
 			MaxConnectionIdle: maxIdle, MaxConnectionAge: cfg.MaxConnectionAge, MaxConnectionAgeGrace: connectionGrace,
 		}),
 		grpc.NumStreamWorkers(uint32(4 * runtime.GOMAXPROCS(0))),
-		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(bufferBytes),
 		grpc.ReadBufferSize(bufferBytes),
 	}
