@@ -90,7 +90,7 @@ func (s *Service) prepare(ctx context.Context, trust *trust, caller policy.Calle
 	if err != nil {
 		return pending{}, err
 	}
-	grant, err := s.decide(ctx, trust, caller, csr, req.Want, now)
+	grant, err := s.decide(ctx, policy.Input{Caller: caller, CSR: csr, Want: req.Want, Set: trust.set, Now: now})
 	if err != nil {
 		return pending{}, err
 	}

@@ -42,7 +42,7 @@ func (s *Service) issue(ctx context.Context, caller policy.Caller, req Request, 
 		return s.repeat(ctx, caller, csr, now)
 	}
 	trust := s.trust.Load() // one snapshot for the whole request
-	grant, err := s.decide(ctx, trust, caller, csr, req.Want, now)
+	grant, err := s.decide(ctx, policy.Input{Caller: caller, CSR: csr, Want: req.Want, Set: trust.set, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -73,29 +73,29 @@ func (s *Service) issue(ctx context.Context, caller policy.Caller, req Request, 
 // second draw is never needed unless the random source is broken.
 const maxSerialDraws = 3
 
-// decide asks policy. For a JWT that no known entry matches it looks once whether the
+// decide adds what the store knows of the caller, and asks policy. For a JWT that no known entry matches it looks once whether the
 // entries have changed: another replica may have made one a moment ago.
-func (s *Service) decide(ctx context.Context, trust *trust, caller policy.Caller, csr *ca.CSR, want policy.Want, now time.Time) (*policy.Grant, error) {
-	in := policy.Input{Caller: caller, CSR: csr, Want: want, Profiles: s.profiles, Set: trust.set, Now: now}
+func (s *Service) decide(ctx context.Context, in policy.Input) (*policy.Grant, error) {
+	in.Profiles = s.profiles
 	var err error
-	if in.Entries, in.Current, err = s.facts(ctx, caller); err != nil {
+	if in.Entries, in.Current, err = s.facts(ctx, in.Caller); err != nil {
 		return nil, err
 	}
 	grant, err := policy.Decide(in)
-	if caller.Method == policy.MethodJWT && isDenial(err, policy.RuleNoEntry) {
+	if in.Caller.Method == policy.MethodJWT && isDenial(err, policy.RuleNoEntry) {
 		changed, refreshErr := s.refreshEntries(ctx)
 		if refreshErr != nil {
 			return nil, refreshErr
 		}
 		if changed {
-			in.Entries = s.entries.forIssuer(caller.Issuer)
+			in.Entries = s.entries.forIssuer(in.Caller.Issuer)
 			grant, err = policy.Decide(in)
 		}
 	}
 	if err != nil {
 		var denial *policy.Denial
 		if errors.As(err, &denial) {
-			s.observer.Denied(s.profileLabel(want.Profile), denial.Rule)
+			s.observer.Denied(s.profileLabel(in.Want.Profile), denial.Rule)
 		}
 		return nil, err
 	}

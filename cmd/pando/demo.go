@@ -78,10 +78,10 @@ func runDemo(ctx context.Context, o *demoOptions, out io.Writer) error {
 
 // demo is a CA in a directory, and the two workloads.
 type demo struct {
-	cfg    config
-	daemon *daemon
-	print  *demoPrinter
-	files  demoFiles
+	cfg     config
+	daemon  *daemon
+	printer *demoPrinter
+	files   demoFiles
 }
 
 // newDemo makes the CA and everything of its server up to open listeners.
@@ -89,7 +89,7 @@ func newDemo(ctx context.Context, o *demoOptions, out io.Writer) (*demo, error) 
 	if err := clearDemo(o.data); err != nil {
 		return nil, err
 	}
-	d := &demo{print: newDemoPrinter(out)}
+	d := &demo{printer: newDemoPrinter(out)}
 	options, err := d.configure(o)
 	if err != nil {
 		return nil, err
@@ -101,11 +101,11 @@ func newDemo(ctx context.Context, o *demoOptions, out io.Writer) (*demo, error) 
 	// Such a profile is what an operator would write into pando.yaml.
 	options.cfg.Administrators = options.written.Administrators
 	d.cfg = options.cfg
-	log := newLog(d.print.logWriter(), &d.cfg.Log)
+	log := newLog(d.printer.logWriter(), &d.cfg.Log)
 	if d.daemon, err = newDaemon(ctx, &d.cfg, "", log); err != nil {
 		return nil, err
 	}
-	d.print.event("ca", "root %s and intermediate %s of trust domain %s made in %s",
+	d.printer.event("ca", "root %s and intermediate %s of trust domain %s made in %s",
 		made.Authorities[0].ID, made.Authorities[1].ID, demoTrustDomain, o.data)
 	return d, d.remember(made)
 }
@@ -210,7 +210,7 @@ func (d *demo) run(ctx, server context.Context) error {
 		return errors.Join(err, pair.close())
 	}
 	err = pair.talk(ctx)
-	return errors.Join(err, pair.close(), d.print.summary(pair))
+	return errors.Join(err, pair.close(), d.printer.summary(pair))
 }
 
 // demoHints is what can be pasted into a second terminal. curl shows the token of an entry
@@ -241,7 +241,7 @@ func (d *demo) printHints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.print.locked(func(w io.Writer) error {
+	return d.printer.locked(func(w io.Writer) error {
 		return demoHints.Execute(w, map[string]string{
 			"Dir": shortPath(d.cfg.Data), "Bundle": shortPath(d.files.bundle), "Context": shortPath(d.files.context),
 			"Token": token, "Port": port, "Metrics": d.cfg.Listen.Metrics, "Program": os.Args[0],

@@ -37,10 +37,10 @@ func (p *demoPrinter) locked(write func(io.Writer) error) error {
 // logWriter takes the server's log, a line for each Write.
 func (p *demoPrinter) logWriter() io.Writer { return demoLog{p} }
 
-type demoLog struct{ print *demoPrinter }
+type demoLog struct{ printer *demoPrinter }
 
 func (l demoLog) Write(line []byte) (int, error) {
-	l.print.event("server", "%s", line)
+	l.printer.event("server", "%s", line)
 	return len(line), nil
 }
 

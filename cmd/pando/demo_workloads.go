@@ -56,7 +56,7 @@ func demoID(name string) string { return "spiffe://" + demoTrustDomain + "/" + n
 
 // demoPair is the two workloads: the front end asks, the back end answers.
 type demoPair struct {
-	print    *demoPrinter
+	printer  *demoPrinter
 	frontend *client.Source
 	backend  *client.Source
 
@@ -68,7 +68,7 @@ type demoPair struct {
 
 // enrol gives both workloads their identities.
 func (d *demo) enrol(ctx context.Context) (*demoPair, error) {
-	p := &demoPair{print: d.print}
+	p := &demoPair{printer: d.printer}
 	for _, w := range []struct {
 		name   string
 		source **client.Source
@@ -150,7 +150,7 @@ func (f demoFailures) Write(line []byte) (int, error) {
 
 func (p *demoPair) fail(who, why string) {
 	p.failed.Add(1)
-	p.print.event(who, "FAILED: %s", why)
+	p.printer.event(who, "FAILED: %s", why)
 }
 
 // ask sends requests until ctx ends.
@@ -209,7 +209,7 @@ func askOnce(c *http.Client, request *http.Request) error {
 func (p *demoPair) watch(ctx context.Context, name string, source *client.Source) {
 	what := "issued "
 	for status := range source.Updates(ctx) {
-		p.print.event(name, "%s %s  valid until %s, renews at %s", what, status.Serial,
+		p.printer.event(name, "%s %s  valid until %s, renews at %s", what, status.Serial,
 			clock(status.NotAfter), clock(status.RenewalDue))
 		if what != "issued " {
 			p.swaps.Add(1)
@@ -231,7 +231,7 @@ func (p *demoPair) count(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			p.print.event("count", "%s", p)
+			p.printer.event("count", "%s", p)
 		}
 	}
 }

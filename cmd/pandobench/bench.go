@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -79,7 +80,7 @@ func (b *bench) runAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.report.print()
+	return b.report.writeTable(os.Stdout)
 }
 
 // runCase measures one closed loop between two looks at the raw limit, so that a machine that
@@ -115,14 +116,15 @@ func (b *bench) measure(ctx context.Context, d *deployment, c benchCase) (measur
 			each.close()
 		}
 	}()
-	if _, err := loop(ctx, callers, b.requests, c.batch, warmUp, d.roots); err != nil {
+	l := load{callers: callers, requests: b.requests, batch: c.batch, roots: d.roots}
+	if _, err := l.run(ctx, warmUp); err != nil {
 		return measurement{}, err
 	}
 	serverBefore, storeBefore, err := d.cpu()
 	if err != nil {
 		return measurement{}, err
 	}
-	m, err := loop(ctx, callers, b.requests, c.batch, b.duration, d.roots)
+	m, err := l.run(ctx, b.duration)
 	if err != nil {
 		return measurement{}, err
 	}

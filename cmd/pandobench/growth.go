@@ -42,7 +42,7 @@ func (b *bench) measureGrowth(ctx context.Context, d *deployment) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("throughput with %d records: %.2f of that with none\n", b.growth, full/empty)
+	fmt.Fprintf(os.Stdout, "throughput with %d records: %.2f of that with none\n", b.growth, full/empty)
 	if full < growthFloor*empty {
 		return fmt.Errorf("throughput fell under %.1f", growthFloor)
 	}

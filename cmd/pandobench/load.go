@@ -39,26 +39,34 @@ type measurement struct {
 // sampleEvery is how often a certificate is verified against the root besides being parsed.
 const sampleEvery = 100
 
-// loop runs workers that each ask again as soon as they have their answer.
-func loop(ctx context.Context, callers []caller, requests []request, batch int, d time.Duration, roots *x509.CertPool) (measurement, error) {
+// load is a closed loop.
+type load struct {
+	callers  []caller // each asks again as soon as it has its answer
+	requests []request
+	batch    int
+	roots    *x509.CertPool
+}
+
+// run keeps the loop going for d.
+func (l *load) run(ctx context.Context, d time.Duration) (measurement, error) {
 	var mu sync.Mutex
 	var latencies []time.Duration
 	issued := 0
 	start := time.Now()
 	deadline := start.Add(d)
 	group, ctx := errgroup.WithContext(ctx)
-	for w, c := range callers {
+	for w, c := range l.callers {
 		group.Go(func() error {
 			own, n := []time.Duration(nil), 0
-			for i := w * 31; time.Now().Before(deadline); i += batch {
-				asked := pick(requests, i, batch)
+			for i := w * 31; time.Now().Before(deadline); i += l.batch {
+				asked := pick(l.requests, i, l.batch)
 				began := time.Now()
 				chains, err := c.sign(ctx, asked)
 				if err != nil {
 					return err
 				}
 				own = append(own, time.Since(began))
-				if err := check(chains, asked, n, roots); err != nil {
+				if err := check(chains, asked, n, l.roots); err != nil {
 					return err
 				}
 				n += len(chains)
@@ -76,7 +84,7 @@ func loop(ctx context.Context, callers []caller, requests []request, batch int, 
 	return measurement{
 		Issued: issued, PerSecond: float64(issued) / time.Since(start).Seconds(),
 		P50Millis: percentile(latencies, 50), P99Millis: percentile(latencies, 99),
-		Concurrent: len(callers), Batch: batch,
+		Concurrent: len(l.callers), Batch: l.batch,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"text/tabwriter"
@@ -29,8 +30,9 @@ func (r *report) add(name string, m measurement) error {
 	return err
 }
 
-func (r *report) print() error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+// writeTable writes all figures for people.
+func (r *report) writeTable(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\tissued/s\tof raw\tp50 ms\tp99 ms\tserver CPU s/1000\tstore CPU s/1000\tCPU × raw\tpeak RSS MiB\t")
 	for _, n := range r.Results {
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t%d\t\n", n.Name, n.PerSecond, n.Ratio,
