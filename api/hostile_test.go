@@ -191,6 +191,7 @@ func TestSlowBody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			cancel() // Close would wait for the body
 			defer response.Body.Close()
 			if response.StatusCode != http.StatusRequestTimeout || response.ProtoMajor != version {
 				t.Errorf("answered %s %s, want 408", response.Proto, response.Status)
