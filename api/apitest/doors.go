@@ -31,7 +31,7 @@ type Options struct {
 	Records        store.Records  // default: the store; reads records
 	Authenticate   Authenticate   // default: none; stands before the authenticator
 	RequestTimeout time.Duration  // default: that of the doors
-	BodyTimeout    time.Duration  // default: that of the door
+	BodyTimeout    time.Duration  // default: that of the doors
 	IdentityRate   float64        // default: no limit
 	WrapREST       func(http.Handler) http.Handler
 }
@@ -152,7 +152,7 @@ func (d *Doors) listenRPC(tb testing.TB, o Options, authenticator door.Authentic
 	var err error
 	d.RPC, err = rpc.New(rpc.Config{
 		Service: d.Service, Auth: authenticator, TLS: d.serverTLS(tb), Observer: o.Observer, Log: o.Log,
-		RequestTimeout: o.RequestTimeout,
+		RequestTimeout: o.RequestTimeout, BodyTimeout: o.BodyTimeout,
 	})
 	must(tb, err)
 	listener := listen(tb)

@@ -20,8 +20,9 @@ const requestIDKey = "x-request-id"
 // calls is what happens around every call. It is one interceptor and not a chain of them,
 // which would cost a closure each per call.
 type calls struct {
-	gate    door.Gate
-	timeout time.Duration
+	gate        door.Gate
+	timeout     time.Duration
+	bodyTimeout time.Duration
 }
 
 type requestKey struct{}
@@ -30,6 +31,7 @@ type requestKey struct{}
 func requestOf(ctx context.Context) *door.Request { return ctx.Value(requestKey{}).(*door.Request) }
 
 func (c *calls) unary(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (out any, err error) {
+	clockOf(ctx).Stop() // the message is here
 	if infrastructure(info.FullMethod) {
 		return handle(ctx, in)
 	}
@@ -52,6 +54,9 @@ func (c *calls) unary(ctx context.Context, in any, info *grpc.UnaryServerInfo, h
 	if err := c.admit(ctx, request, operationOf(info.FullMethod), md); err != nil {
 		return nil, err
 	}
+	if err := checkSize(info.FullMethod, in); err != nil {
+		return nil, err
+	}
 	return handle(ctx, in)
 }
 
@@ -67,7 +72,7 @@ func (c *calls) admit(ctx context.Context, r *door.Request, op server.Operation,
 // stream lets gRPC's own streams pass. Pando has none of its own yet.
 func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	if infrastructure(info.FullMethod) {
-		return handle(srv, stream)
+		return handle(srv, &timedStream{stream, clockOf(stream.Context()), c.bodyTimeout})
 	}
 	request := door.Begin("", time.Now())
 	failure := door.Failure(c.gate.Admit(stream.Context(), request, "", auth.Credentials{}))

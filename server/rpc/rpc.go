@@ -32,6 +32,8 @@ type Config struct {
 
 	// RequestTimeout bounds the answer to one request. 0 means 30 seconds.
 	RequestTimeout time.Duration
+	// BodyTimeout bounds the arrival of one message. 0 means 10 seconds.
+	BodyTimeout time.Duration
 	// MaxConnectionAge is after how long a client is asked to connect anew, so that load
 	// spreads over new replicas. 0 means an hour. It varies by a tenth.
 	MaxConnectionAge time.Duration
@@ -76,12 +78,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.RequestTimeout == 0 {
 		cfg.RequestTimeout = defaultRequestTimeout
 	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = defaultBodyTimeout
+	}
 	if cfg.MaxConnectionAge == 0 {
 		cfg.MaxConnectionAge = defaultConnectionAge
 	}
 	calls := &calls{
-		gate:    door.Gate{Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
-		timeout: cfg.RequestTimeout,
+		gate:        door.Gate{Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		timeout:     cfg.RequestTimeout,
+		bodyTimeout: cfg.BodyTimeout,
 	}
 	s := &Server{Server: grpc.NewServer(options(&cfg, calls)...), health: health.NewServer()}
 	apiv1.RegisterCertificateServiceServer(s, &certificates{service: cfg.Service})
@@ -100,6 +106,7 @@ func New(cfg Config) (*Server, error) {
 func options(cfg *Config, calls *calls) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(credentials.NewTLS(cfg.TLS)),
+		grpc.InTapHandle(calls.await),
 		grpc.UnaryInterceptor(calls.unary),
 		grpc.StreamInterceptor(calls.stream),
 		grpc.MaxRecvMsgSize(door.MaxBatchBody),
