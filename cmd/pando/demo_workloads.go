@@ -108,25 +108,28 @@ func (p *demoPair) talk(ctx context.Context) error {
 	address := "https://" + listener.Addr().String()
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var group errgroup.Group
-	group.Go(func() error {
+	var serving, askers errgroup.Group
+	serving.Go(func() error {
 		defer cancel() // without a server nobody needs to ask
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	group.Go(func() error { p.watch(asking, "backend", p.backend); return nil })
-	group.Go(func() error { p.watch(asking, "frontend", p.frontend); return nil })
-	group.Go(func() error { p.count(asking); return nil })
-	for _, kept := range []bool{true, false} {
-		group.Go(func() error { p.ask(asking, address, kept); return nil })
+	for _, work := range []func(){
+		func() { p.watch(asking, "backend", p.backend) },
+		func() { p.watch(asking, "frontend", p.frontend) },
+		func() { p.count(asking) },
+		func() { p.ask(asking, address, true) },
+		func() { p.ask(asking, address, false) },
+	} {
+		askers.Go(func() error { work(); return nil })
 	}
-	<-asking.Done()
-	// The last request is waited for: a server that went first would fail it.
+	// The server goes last: a request that has begun is finished, and is no failure.
+	err = askers.Wait()
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), demoTimeout)
 	defer done()
-	return errors.Join(server.Shutdown(stop), group.Wait())
+	return errors.Join(err, server.Shutdown(stop), serving.Wait())
 }
 
 // server answers the front end and nobody else.
