@@ -85,10 +85,11 @@ const databaseRetry = 500 * time.Millisecond
 
 // awaitDatabase calls attempt until it does not fail for an unreachable database, or until the
 // limit has passed: a database that is started together with Pando may need a while. notice is
-// called before the first wait.
+// called before the first wait. The limit does not bound an attempt, which may be a long
+// migration: it is the driver that gives up on a server that does not answer.
 func awaitDatabase(ctx context.Context, limit time.Duration, notice func(error), attempt func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, max(limit, databaseRetry)) // one attempt at the least
-	defer cancel()
+	limited := time.NewTimer(limit)
+	defer limited.Stop()
 	retry := time.NewTicker(databaseRetry)
 	defer retry.Stop()
 	for first := true; ; first = false {
@@ -101,7 +102,9 @@ func awaitDatabase(ctx context.Context, limit time.Duration, notice func(error),
 		}
 		select {
 		case <-ctx.Done():
-			return withExitCode(exitUnavailable, err)
+			return err
+		case <-limited.C:
+			return err
 		case <-retry.C:
 		}
 	}

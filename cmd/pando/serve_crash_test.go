@@ -133,3 +133,30 @@ func awaitStatus(t *testing.T, d *deployment, p *process, want int) {
 		}
 	}
 }
+
+// A database that is started together with Pando may need a while.
+func TestServeWaitsForItsDatabase(t *testing.T) {
+	postgres := pgtest.Start(t, pgserver.Config{})
+	d := newDeployment(t, postgres.URL("postgres"))
+	if err := postgres.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p := d.start(t)
+	deadline := time.After(startLimit)
+	for p.logLine("waiting for the database") == nil {
+		select {
+		case <-p.done:
+			t.Fatal("the server ended")
+		case <-deadline:
+			t.Fatal("the server does not say that it waits")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	if err := postgres.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.awaitReady(t, p)
+	if _, err := d.client(t, true).sign(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/pando-ca/pando/ca/catest"
 )
 
@@ -128,28 +130,90 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-// A part that fails takes the whole server down in order, and is named.
-func TestServeEndsWhenADoorFails(t *testing.T) {
-	d := newDeployment(t, "")
-	for _, variable := range d.env {
-		name, value, _ := strings.Cut(variable, "=")
-		t.Setenv(name, value)
-	}
+// daemon builds a server in this process.
+func (d *deployment) daemon(t *testing.T) *daemon {
+	t.Helper()
 	cfg, err := configSource{data: d.data, env: d.env}.load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	daemon, err := newDaemon(t.Context(), &cfg, "", newLog(io.Discard, &cfg.Log))
+	built, err := newDaemon(t.Context(), &cfg, "", newLog(io.Discard, &cfg.Log))
 	if err != nil {
 		t.Fatal(err)
 	}
-	daemon.doors[0].listener.Close()
+	return built
+}
+
+// A part that fails takes the whole server down in order, and is named.
+func TestServeEndsWhenADoorFails(t *testing.T) {
+	server := newDeployment(t, "").daemon(t)
+	server.doors[0].close()
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	if err := daemon.run(ctx); err == nil || !strings.Contains(err.Error(), "rest door") {
+	if err := server.run(ctx); err == nil || !strings.Contains(err.Error(), "rest door") {
 		t.Errorf("run ended with %v, want the door's error", err)
 	}
-	if err := daemon.close(); err != nil {
+	if err := server.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever stops a server gets everything back.
+func TestServeLeavesNothingRunning(t *testing.T) {
+	d := newDeployment(t, "")
+	before := goleak.IgnoreCurrent()
+	server := d.daemon(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.run(ctx) }()
+	client := d.client(t, true)
+	if _, err := client.sign(t.Context()); err != nil {
+		t.Error(err)
+	}
+	client.http.CloseIdleConnections()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("run ended with %v", err)
+	}
+	if err := server.close(); err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, before)
+}
+
+// Requests that take longer than the drain are cut off, and the exit code says so.
+func TestDrainHasAnEnd(t *testing.T) {
+	d := newDeployment(t, "")
+	d.env = append(d.env, "PANDO_TIMEOUTS_DRAIN=100ms")
+	server := d.daemon(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- server.run(ctx) }()
+	conn, err := tls.Dial("tcp", d.addr.REST, d.tls(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// A body that never comes.
+	if _, err := io.WriteString(conn, "POST /v1/certificates HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// Once a later connection is served, this one was accepted; whether its header was read yet
+	// makes no difference, since a new connection counts as one with a request in flight.
+	if _, err := d.client(t, true).sign(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	select {
+	case err = <-ended:
+	case <-time.After(startLimit):
+		t.Fatal("the drain does not end")
+	}
+	if err == nil || !strings.Contains(err.Error(), "rest door: requests were cut off") {
+		t.Errorf("run ended with %v", err)
+	}
+	if err := server.close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -111,6 +111,13 @@ func (d *deployment) refusedServe(t *testing.T, env ...string) (code int, errs s
 }
 
 func TestServeRefusesToStart(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	silent := listener.Addr().String() // the kernel accepts, and nobody answers
+
 	for name, test := range map[string]struct {
 		flags  []string // of init
 		tamper func(t *testing.T, d *deployment)
@@ -203,6 +210,10 @@ func TestServeRefusesToStart(t *testing.T) {
 			env:  []string{"PANDO_DATABASE=postgres://pando:hidden@127.0.0.1:1/pando", "PANDO_TIMEOUTS_STARTUP=1s"},
 			code: exitUnavailable, want: "database: ",
 		},
+		"on a database that accepts and does not answer": {
+			env:  []string{"PANDO_DATABASE=postgres://pando:hidden@" + silent + "/pando?connect_timeout=1", "PANDO_TIMEOUTS_STARTUP=0s"},
+			code: exitUnavailable, want: "database: ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDeployment(t, "", test.flags...)
@@ -243,7 +254,6 @@ func TestServeRefusesADirectoryInUse(t *testing.T) {
 	}
 }
 
-// A database that is started together with Pando may need a while.
 func TestServeMigratesOnRequest(t *testing.T) {
 	d := newDeployment(t, "")
 	empty := pgtest.New(t)
