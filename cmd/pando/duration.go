@@ -64,6 +64,8 @@ func (d duration) String() string {
 }
 
 // MarshalText makes encoders write the text form.
+//
+//nolint:unparam // the error is that of encoding.TextMarshaler
 func (d duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads the text form.

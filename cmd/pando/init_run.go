@@ -242,11 +242,11 @@ func (o *initOptions) createGeneration(ctx context.Context, db database, v *vaul
 
 // writeFiles writes what can be written again at any time.
 func (o *initOptions) writeFiles(set *ca.Set) error {
-	var bundle bytes.Buffer
+	var bundle []byte
 	for _, root := range set.Roots() {
-		pem.Encode(&bundle, &pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}) // a buffer does not fail
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
-	if err := replaceFile(o.path(caBundleName), bundle.Bytes(), 0o644); err != nil {
+	if err := replaceFile(o.path(caBundleName), bundle, 0o644); err != nil {
 		return fmt.Errorf("trust bundle: %w", err)
 	}
 	if err := replaceFile(o.path(configName), o.configText(), 0o600); err != nil {
