@@ -228,6 +228,9 @@ const maxDNSNames = 100
 // grantDNSNames returns the names that the certificate will carry: those that were asked
 // for, or, when none were, all that the caller may have.
 func grantDNSNames(in *Input, p proposal, profile *Profile) ([]string, error) {
+	if asked := len(in.CSR.DNSNames) + len(in.Want.DNSNames); asked > 2*maxDNSNames { // each may stand in both
+		return nil, deny(RuleDNSName, "%d DNS names exceed the limit of %d", asked, maxDNSNames)
+	}
 	names := p.dnsNames
 	if len(in.CSR.DNSNames) > 0 || len(in.Want.DNSNames) > 0 {
 		names = slices.Concat(in.CSR.DNSNames, in.Want.DNSNames)

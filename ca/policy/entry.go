@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/spiffeid"
@@ -40,6 +43,14 @@ type requirement struct {
 	value string
 }
 
+// maxClaims bounds the work of matching one rule, which is done for every JWT of its issuer.
+const maxClaims = 64
+
+// plainText reports whether a text can be kept by every store and be shown by every tool.
+func plainText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
 // ParseEntry checks a rule: the SPIFFE ID lies in the trust domain and has a path,
 // templates stand only where claims exist, DNS names are well formed, and a rule for
 // JWTs requires at least one claim, since none would admit every token of the issuer.
@@ -52,10 +63,19 @@ func ParseEntry(spec EntrySpec, td spiffeid.TrustDomain) (*Entry, error) {
 		id: spec.ID, identity: identity, dnsNames: slices.Clone(spec.DNSNames),
 		profile: spec.Profile, method: spec.Method, issuer: spec.Issuer,
 	}
+	switch {
+	case len(spec.DNSNames) > maxDNSNames:
+		return nil, fmt.Errorf("dns_names: %d exceed the limit of %d", len(spec.DNSNames), maxDNSNames)
+	case len(spec.Claims) > maxClaims:
+		return nil, fmt.Errorf("claims: %d exceed the limit of %d", len(spec.Claims), maxClaims)
+	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Claims)) {
 		claim, err := parsePointer(name)
 		if err != nil {
 			return nil, fmt.Errorf("claim %q: %w", name, err)
+		}
+		if !plainText(name) || !plainText(spec.Claims[name]) {
+			return nil, fmt.Errorf("claim %q: holds a control character, or is not UTF-8", name)
 		}
 		e.claims = append(e.claims, requirement{claim, spec.Claims[name]})
 	}
