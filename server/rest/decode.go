@@ -37,6 +37,10 @@ func describeJSON(err error) error {
 	return err
 }
 
+// maxFields is the most fields that one JSON object may have. It is far above what any message
+// has; looking for repeated names takes the square of it.
+const maxFields = 256
+
 // object is one JSON object whose names are being read.
 type object struct {
 	names [][]byte
@@ -104,6 +108,9 @@ func (o *object) add(name []byte) error {
 		if !o.free && (c < 'a' || c > 'z') && c != '_' {
 			return fmt.Errorf("unknown field %q", name)
 		}
+	}
+	if len(o.names) == maxFields {
+		return fmt.Errorf("an object has more than %d fields", maxFields)
 	}
 	for _, earlier := range o.names {
 		if bytes.Equal(earlier, name) {
