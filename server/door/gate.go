@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/server"
@@ -134,13 +138,22 @@ func failureLevel(kind server.Kind) slog.Level {
 }
 
 // maxLogged is the most of one text from outside that a line of the log carries: that of the
-// longest SPIFFE ID (SPIFFE ID, section 2.3). The handlers of log/slog escape what would
-// break a line.
+// longest SPIFFE ID (SPIFFE ID, section 2.3).
 const maxLogged = 2048
 
+// clip makes a text from outside fit for a line of the log. The handlers of log/slog escape
+// what would break the line; the one for JSON leaves in place what a terminal obeys all the
+// same: the control characters above ASCII, and those that turn the direction of writing.
 func clip(text string) string {
 	if len(text) > maxLogged {
-		return text[:maxLogged] + "…"
+		text = text[:maxLogged] + "…"
+	}
+	if strings.ContainsFunc(text, unprintable) {
+		quoted := strconv.Quote(text)
+		return quoted[1 : len(quoted)-1]
 	}
 	return text
 }
+
+// unprintable reports also what was not UTF-8.
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
