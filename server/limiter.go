@@ -50,6 +50,9 @@ func (l *limiter) take(caller string, n int, now time.Time) error {
 	reservation := bucket.ReserveN(now, min(n, l.burst))
 	delay := reservation.DelayFrom(now)
 	if delay == 0 {
+		for owed := n - l.burst; owed > 0; owed -= l.burst {
+			bucket.ReserveN(now, min(owed, l.burst)) // what it goes below zero, later calls wait for
+		}
 		return nil
 	}
 	reservation.CancelAt(now)
