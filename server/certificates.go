@@ -99,6 +99,9 @@ func (s *Service) Certificates(ctx context.Context, caller policy.Caller, f Cert
 	if err := s.authorize(ctx, caller, OpListCertificates); err != nil {
 		return nil, err
 	}
+	if err := checkTexts(f.SPIFFEID, f.Issuer); err != nil {
+		return nil, err
+	}
 	limit, err := pageSize(f.PageSize)
 	if err != nil {
 		return nil, err

@@ -78,6 +78,9 @@ func (s *Service) GetEntry(ctx context.Context, caller policy.Caller, id string)
 	if err := s.authorize(ctx, caller, OpGetEntry); err != nil {
 		return nil, err
 	}
+	if err := checkTexts(id); err != nil {
+		return nil, err
+	}
 	row, err := s.store.Entry(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("entry: %w", err)
@@ -102,6 +105,9 @@ type EntryPage struct {
 // ListEntries lists rules.
 func (s *Service) ListEntries(ctx context.Context, caller policy.Caller, f EntryFilter) (*EntryPage, error) {
 	if err := s.authorize(ctx, caller, OpListEntries); err != nil {
+		return nil, err
+	}
+	if err := checkTexts(f.SPIFFEID, string(f.Method), f.PageToken); err != nil {
 		return nil, err
 	}
 	limit, err := pageSize(f.PageSize)
@@ -131,6 +137,9 @@ func (s *Service) ListEntries(ctx context.Context, caller policy.Caller, f Entry
 func (s *Service) DeleteEntry(ctx context.Context, caller policy.Caller, id string) error {
 	now := time.Now()
 	if err := s.authorize(ctx, caller, OpDeleteEntry); err != nil {
+		return err
+	}
+	if err := checkTexts(id); err != nil {
 		return err
 	}
 	row, err := s.store.Entry(ctx, id)

@@ -38,6 +38,9 @@ func (s *Service) CreateJoinToken(ctx context.Context, caller policy.Caller, ent
 	if err := s.authorize(ctx, caller, OpCreateJoinToken); err != nil {
 		return nil, err
 	}
+	if err := checkTexts(entryID); err != nil {
+		return nil, err
+	}
 	if ttl == 0 {
 		ttl = defaultTokenTTL
 	}
