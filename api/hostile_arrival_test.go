@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	apiv1 "github.com/pando-ca/pando/api/v1"
 
 	"github.com/pando-ca/pando/api/apitest"
+	"github.com/pando-ca/pando/store"
 )
 
 // halfMessage calls a method of the gRPC door with the first octets of a message and waits for
@@ -77,6 +79,34 @@ func TestAWholeMessageMayBeAnsweredLater(t *testing.T) {
 	doors.RPC.SetServing(true)
 	if answer, err := watch.Recv(); err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		t.Errorf("the watch says %v, %v", answer, err)
+	}
+}
+
+// held is an inserter that writes nothing, once it is let go.
+type held struct{ begun, release chan struct{} }
+
+func (h held) InsertBatch(_ context.Context, batch []*store.Issuance, _ time.Time) ([]error, error) {
+	close(h.begun)
+	<-h.release
+	return make([]error, len(batch)), nil
+}
+
+// TestACommitMayTakeLongerThanAMessage holds a commit for longer than a message may take.
+func TestACommitMayTakeLongerThanAMessage(t *testing.T) {
+	inserter := held{make(chan struct{}), make(chan struct{})}
+	doors := apitest.New(t, apitest.Options{BodyTimeout: 50 * time.Millisecond, Inserter: inserter})
+	client := apiv1.NewCertificateServiceClient(doors.GRPC(t, apitest.Operator))
+	in := &apiv1.SignCertificateRequest{Csr: pemCSR(t), SpiffeId: "spiffe://example.org/web"}
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.SignCertificate(t.Context(), in)
+		done <- err
+	}()
+	<-inserter.begun
+	halfMessage(t, doors, apiv1.TrustService_GetBundle_FullMethodName) // begins later and is given up
+	close(inserter.release)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
