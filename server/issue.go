@@ -120,6 +120,10 @@ func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.En
 	switch caller.Method {
 	case policy.MethodPeer:
 		current, err := s.recorded(ctx, caller.Serial)
+		if err == nil && current == nil && caller.Role != policy.RoleNone {
+			// Nobody could have revoked it; see also refuseRevoked.
+			return nil, nil, permissionDenied("the presented certificate has no record")
+		}
 		return nil, current, err
 	case policy.MethodJWT:
 		return s.entries.forIssuer(caller.Issuer), nil, nil
