@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -304,5 +305,51 @@ func TestEveryCertificateVerifiesUnderItsChain(t *testing.T) {
 		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: f.pki.RootPool(), Intermediates: intermediates}); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
+	}
+}
+
+// failing writes nothing of a batch, or says so although it has.
+type failing struct {
+	server.Issuances
+	written bool
+	err     error
+}
+
+func (f failing) InsertAll(ctx context.Context, all []*store.Issuance, now time.Time) []error {
+	errs := make([]error, len(all))
+	if f.written {
+		errs = f.Issuances.InsertAll(ctx, all, now)
+	}
+	for i := range errs {
+		errs[i] = errors.Join(errs[i], f.err)
+	}
+	return errs
+}
+
+// TestNothingLeavesFromABatchThatFailed lets the commit of a batch fail, or only look as if it
+// had: no certificate of it is released.
+func TestNothingLeavesFromABatchThatFailed(t *testing.T) {
+	for name, f := range map[string]failing{
+		"before the commit": {err: store.ErrUnavailable},
+		"after the commit":  {err: store.ErrUnavailable, written: true},
+		"by too many":       {err: store.ErrOverloaded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fixture := newFixture(t, func(c *server.Config) {
+				f.Issuances = c.Issuances
+				c.Issuances = f
+			})
+			reqs := []server.Request{request(t, workload), request(t, workload)}
+			results, err := fixture.IssueBatch(t.Context(), administrator(policy.RoleOperator), reqs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, result := range results {
+				failure := server.AsError(result.Err)
+				if result.Issued != nil || failure.Kind != server.KindUnavailable || failure.RetryAfter <= 0 {
+					t.Errorf("the result is %+v, %+v", result.Issued, failure)
+				}
+			}
+		})
 	}
 }
