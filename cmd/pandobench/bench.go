@@ -34,7 +34,7 @@ func (c benchCase) name(store string) string {
 	if c.batch > 1 {
 		kind = fmt.Sprintf("batch%d", c.batch)
 	}
-	return fmt.Sprintf("%s/%s/%s/%s/c%d", store, c.door, c.auth, kind, c.concurrent)
+	return fmt.Sprintf("%s/%s/%s/%s/c%03d", store, c.door, c.auth, kind, c.concurrent)
 }
 
 func cases() []benchCase {
@@ -105,9 +105,17 @@ func (b *bench) runCase(ctx context.Context, d *deployment, store string, c benc
 	return b.report.add(c.name(store), m)
 }
 
+// connectionsOf is how many connections carry a case. HTTP/1.1 has one request at a time on each.
+func (b *bench) connectionsOf(c benchCase) int {
+	if b.connections <= 0 || c.door == "rest" {
+		return c.concurrent
+	}
+	return min(b.connections, c.concurrent)
+}
+
 // measure runs one closed loop and accounts for the CPU of the server and of its database.
 func (b *bench) measure(ctx context.Context, d *deployment, c benchCase) (measurement, error) {
-	callers, err := newCallers(d, c.door, c.auth, c.concurrent)
+	callers, err := newCallers(d, c, b.connectionsOf(c))
 	if err != nil {
 		return measurement{}, err
 	}
@@ -124,6 +132,7 @@ func (b *bench) measure(ctx context.Context, d *deployment, c benchCase) (measur
 	if err != nil {
 		return measurement{}, err
 	}
+	clientBefore := ownCPU()
 	m, err := l.run(ctx, b.duration)
 	if err != nil {
 		return measurement{}, err
@@ -132,6 +141,7 @@ func (b *bench) measure(ctx context.Context, d *deployment, c benchCase) (measur
 	if err != nil {
 		return measurement{}, err
 	}
+	m.ClientCPU = (ownCPU() - clientBefore).Seconds() * 1000 / float64(m.Issued)
 	m.ServerCPU = (server - serverBefore).Seconds() * 1000 / float64(m.Issued)
 	m.StoreCPU = (store - storeBefore).Seconds() * 1000 / float64(m.Issued)
 	m.ServerRSS, err = peakRSS(d.server.Process.Pid)

@@ -25,16 +25,20 @@ const (
 	byJWT     authentication = "jwt"  // a new JWT for each request, on a kept connection
 )
 
-// newCallers makes n callers, each with a connection of its own, as the members of a fleet have.
-func newCallers(d *deployment, door string, auth authentication, n int) ([]caller, error) {
+// newCallers makes the callers of a case, spread over its connections.
+func newCallers(d *deployment, c benchCase, connections int) ([]caller, error) {
 	certificate := &d.client
-	if auth == byJWT {
+	if c.auth == byJWT {
 		certificate = nil
 	}
-	callers := make([]caller, n)
+	callers := make([]caller, c.concurrent)
 	for i := range callers {
-		cfg := d.tls(certificate)
-		if door == "rest" {
+		if i >= connections {
+			callers[i] = callers[i%connections]
+			continue
+		}
+		cfg, auth := d.tls(certificate), c.auth
+		if c.door == "rest" {
 			callers[i] = newRESTCaller(d, cfg, auth)
 			continue
 		}

@@ -58,7 +58,7 @@ func deploy(ctx context.Context, binary, store, profile string) (_ *deployment, 
 			err = errors.Join(fmt.Errorf("deploy on %s: %w", store, err), d.close())
 		}
 	}()
-	args := []string{"init", "--trust-domain", trustDomain, "--data", d.data()}
+	args := []string{"init", "--trust-domain", trustDomain, "--data", d.data(), "--context", "none"}
 	if store == "postgres" {
 		// Durable: fsync and full-page writes on; synchronous_commit is on by default.
 		if d.postgres, err = pgserver.Start(ctx, pgserver.Config{Durable: true}); err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -36,6 +37,8 @@ type options struct {
 	json     string
 	profile  string
 	growth   int
+
+	connections int
 }
 
 func parse(args []string) (options, error) {
@@ -47,17 +50,23 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.only, "only", "", "measure only the cases whose name contains this")
 	flags.StringVar(&o.json, "json", "", "write the figures to this file")
 	flags.StringVar(&o.profile, "cpuprofile", "", "have the server write its CPU profile to this file")
+	flags.IntVar(&o.connections, "connections", 0, "share this many gRPC connections (default: one for each caller)")
 	flags.IntVar(&o.growth, "growth", 0, "instead, compare an empty table with one that holds this many records")
 	err := flags.Parse(args)
 	o.stores = strings.Split(*stores, ",")
 	return o, err
 }
 
+// gcPercent is the collector's target in the client, as the server sets for itself: the three
+// processes share the cores.
+const gcPercent = 400
+
 func run(ctx context.Context, args []string) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(gcPercent)
 	b := &bench{options: o, report: newReport()}
 	if b.requests, err = newRequests(requestPool); err != nil {
 		return err

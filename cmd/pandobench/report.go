@@ -33,10 +33,10 @@ func (r *report) add(name string, m measurement) error {
 // writeTable writes all figures for people.
 func (r *report) writeTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "case\tissued/s\tof raw\tp50 ms\tp99 ms\tserver CPU s/1000\tstore CPU s/1000\tCPU × raw\tpeak RSS MiB\t")
+	fmt.Fprintln(w, "case\tissued/s\tof raw\tp50 ms\tp99 ms\tclient CPU s/1000\tserver CPU s/1000\tstore CPU s/1000\tCPU × raw\tpeak RSS MiB\t")
 	for _, n := range r.Results {
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t%d\t\n", n.Name, n.PerSecond, n.Ratio,
-			n.P50Millis, n.P99Millis, n.ServerCPU, n.StoreCPU, n.CPURatio, n.ServerRSS>>20)
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%.3f\t%.2f\t%d\t\n", n.Name, n.PerSecond, n.Ratio,
+			n.P50Millis, n.P99Millis, n.ClientCPU, n.ServerCPU, n.StoreCPU, n.CPURatio, n.ServerRSS>>20)
 	}
 	return w.Flush()
 }
