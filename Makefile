@@ -18,6 +18,7 @@ race: ## run the tests of what is concurrent under the race detector
 	go test -race ./client/... ./rotation/... ./server/... ./store/...
 lint: ## run the linters named in .golangci.yml
 	$(LINT) run
+	$(BUF) lint
 generate: ## make the generated code and documents anew
 	$(BUF) generate
 	go test ./server/rest -run TestDescriptionIsCommitted -update

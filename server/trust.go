@@ -28,8 +28,9 @@ type Bundle struct {
 // Bundle returns the current trust bundle. It is shared: do not change it.
 func (s *Service) Bundle() *Bundle { return s.trust.Load().bundle }
 
-// IssuerCertificate returns the DER certificate of an authority that is not revoked, for the
-// AIA caIssuers URL (RFC 5280 section 4.2.2.1).
+// IssuerCertificate returns the DER certificate of an authority of the current generation,
+// whatever its state: a verifier that follows an old certificate judges for itself. It is what
+// the AIA caIssuers URL points to (RFC 5280 section 4.2.2.1).
 func (s *Service) IssuerCertificate(id string) ([]byte, bool) {
 	authority, ok := s.trust.Load().set.Authority(id)
 	if !ok {

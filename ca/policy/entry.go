@@ -39,7 +39,7 @@ type Entry struct {
 }
 
 type requirement struct {
-	claim pointer
+	claim Pointer
 	value string
 }
 
@@ -70,7 +70,7 @@ func ParseEntry(spec EntrySpec, td spiffeid.TrustDomain) (*Entry, error) {
 		return nil, fmt.Errorf("claims: %d exceed the limit of %d", len(spec.Claims), maxClaims)
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Claims)) {
-		claim, err := parsePointer(name)
+		claim, err := ParsePointer(name)
 		if err != nil {
 			return nil, fmt.Errorf("claim %q: %w", name, err)
 		}
@@ -123,7 +123,7 @@ func (e *Entry) matches(c *Caller) bool {
 		return false
 	}
 	for _, r := range e.claims {
-		value, ok := r.claim.lookup(c.Claims)
+		value, ok := r.claim.Lookup(c.Claims)
 		if !ok || !claimEquals(value, r.value) {
 			return false
 		}

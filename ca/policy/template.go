@@ -28,7 +28,7 @@ type Template struct {
 
 type segment struct {
 	literal string
-	claim   pointer // nil for a literal
+	claim   Pointer // nil for a literal
 }
 
 // ParseTemplate parses a SPIFFE ID template. The path must not be empty.
@@ -70,7 +70,7 @@ func nextSegment(path string) (seg segment, rest string, more bool, err error) {
 	if !ok {
 		return seg, "", false, errors.New("has an open brace that is not closed")
 	}
-	if seg.claim, err = parsePointer(name); err != nil {
+	if seg.claim, err = ParsePointer(name); err != nil {
 		return seg, "", false, fmt.Errorf("claim {%s}: %w", name, err)
 	}
 	if rest == "" {
@@ -110,7 +110,7 @@ func (t Template) Resolve(claims map[string]any) (spiffeid.ID, error) {
 			segments[i] = s.literal
 			continue
 		}
-		value, ok := s.claim.lookup(claims)
+		value, ok := s.claim.Lookup(claims)
 		if !ok {
 			return spiffeid.ID{}, deny(RuleClaim, "claim %s is missing", s.claim)
 		}
@@ -129,43 +129,3 @@ func (t Template) Resolve(claims map[string]any) (spiffeid.ID, error) {
 	}
 	return id, nil
 }
-
-// pointer is a parsed JSON pointer: the names to descend through.
-type pointer []string
-
-var pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~") // RFC 6901 section 4
-
-// parsePointer takes a JSON pointer, or the plain name of a top-level claim.
-func parsePointer(text string) (pointer, error) {
-	if strings.ContainsAny(text, "{}") {
-		return nil, errors.New("braces cannot be nested")
-	}
-	path, nested := strings.CutPrefix(text, "/")
-	if path == "" {
-		return nil, errors.New("names no claim")
-	}
-	if !nested {
-		return pointer{text}, nil
-	}
-	p := pointer(strings.Split(path, "/"))
-	for i := range p {
-		p[i] = pointerUnescape.Replace(p[i])
-	}
-	return p, nil
-}
-
-func (p pointer) lookup(claims map[string]any) (any, bool) {
-	var value any = claims
-	for _, name := range p {
-		object, ok := value.(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		if value, ok = object[name]; !ok {
-			return nil, false
-		}
-	}
-	return value, true
-}
-
-func (p pointer) String() string { return strings.Join(p, "/") }

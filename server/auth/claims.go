@@ -158,7 +158,8 @@ func (i *Issuer) role(claims map[string]any) policy.Role {
 	if len(i.roleClaim) == 0 {
 		return policy.RoleNone
 	}
-	text, _ := i.roleClaim.lookup(claims).(string)
+	value, _ := i.roleClaim.Lookup(claims)
+	text, _ := value.(string)
 	if role := policy.Role(text); role.Valid() {
 		return role
 	}

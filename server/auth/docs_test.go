@@ -180,7 +180,7 @@ func replaced(t *testing.T, claims object, name string) object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := parsePointer(name)
+	path, err := policy.ParsePointer(name)
 	if err != nil {
 		t.Fatal(err)
 	}

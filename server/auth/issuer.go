@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pando-ca/pando/ca/policy"
 )
 
 const (
@@ -67,7 +69,7 @@ type Issuer struct {
 	algorithms  []string
 	maxLifetime time.Duration
 	leeway      time.Duration
-	roleClaim   pointer
+	roleClaim   policy.Pointer
 	reusable    bool
 	keys        *keyring
 }
@@ -88,7 +90,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	}
 	if cfg.RoleClaim != "" {
 		var err error
-		if i.roleClaim, err = parsePointer(cfg.RoleClaim); err != nil {
+		if i.roleClaim, err = policy.ParsePointer(cfg.RoleClaim); err != nil {
 			return nil, fmt.Errorf("issuer %q: role claim: %w", cfg.Name, err)
 		}
 	}

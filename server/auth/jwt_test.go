@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -379,8 +380,8 @@ func TestMessagesRepeatNothingOfTheToken(t *testing.T) {
 		sign(t, w.key, with(w.header, object{"typ": marker}), w.claims),
 	} {
 		_, err := w.bearer(text)
-		e, ok := err.(*Error)
-		if !ok || strings.Contains(e.Message, marker) || e.Message == "" {
+		var e *Error
+		if !errors.As(err, &e) || strings.Contains(e.Message, marker) || e.Message == "" {
 			t.Errorf("message of %v", err)
 		}
 	}

@@ -225,5 +225,5 @@ func (k *keyring) run(ctx context.Context, log *slog.Logger) {
 }
 
 func jittered(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (1 + jitter*(rand.Float64()-0.5)))
+	return time.Duration(float64(d) * (1 + jitter*(rand.Float64()-0.5))) //nolint:gosec // spreads load; nothing depends on its being unknown
 }
