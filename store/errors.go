@@ -40,6 +40,12 @@ var (
 	// ErrTokenExpired refuses an issuance whose join token has expired; also one whose
 	// token is not there, since used and expired tokens are pruned.
 	ErrTokenExpired = errors.New("join token has expired")
+	// ErrIssuerInactive refuses an issuance whose issuer is not active in the current
+	// generation: the replica that signed it has not followed yet. A store without a generation
+	// does not judge this.
+	ErrIssuerInactive = errors.New("issuer is not active")
+	// ErrFenced says that the lease under which a write was tried has another term by now.
+	ErrFenced = errors.New("lease is lost")
 	// ErrReplayed refuses an issuance whose JWT (issuer and jti) has been used before.
 	ErrReplayed = errors.New("token was used before")
 )

@@ -20,9 +20,34 @@ type Authority struct {
 	State       string // prepared, active, retiring, retired, tainted, revoked
 	ParentID    string // the authority that signed it; empty for a root
 	Certificate []byte // DER
-	Key         []byte // reference for ca/keystore: a sealed key or a URI; never a key in the clear
+	Key         []byte // reference for ca/keystore: a sealed key or a URI; never a key in the clear. Empty once destroyed
 	StateSince  time.Time
+
+	// Roots only. CrossCertificate is this root's key certified by the root that was active
+	// when it was prepared, CrossParentID; chains carry it while that root is retiring.
+	CrossParentID    string
+	CrossCertificate []byte // DER; empty: there was no root before
+	Sequence         uint64 // of the first bundle that held it
 }
+
+// Fence ties a write to a lease: it happens only while that lease has this term. The zero
+// Fence ties it to nothing.
+type Fence struct {
+	Lease string
+	Term  uint64
+}
+
+// Lease says who leads. It is judged by the clock of the database, so that the clocks of
+// replicas do not matter, and each change of hands has a higher term.
+type Lease struct {
+	Name      string
+	Holder    string
+	Term      uint64
+	ExpiresAt time.Time // by the clock of the database
+}
+
+// Fence is what writes under the lease carry.
+func (l Lease) Fence() Fence { return Fence{l.Name, l.Term} }
 
 // Audit is the row that every change of configuration or state leaves, in the same
 // transaction as the change.

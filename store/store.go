@@ -70,9 +70,41 @@ type Tokens interface {
 type Generations interface {
 	// Generation returns the current one; ErrNotFound before the first.
 	Generation(ctx context.Context) (*Generation, error)
+	// GenerationNumber is the number of the current one, 0 before the first. It costs little.
+	GenerationNumber(ctx context.Context) (uint64, error)
 	// ReplaceGeneration makes next current if the current number is from (0: there is
-	// none), and ErrConflict otherwise. next.Number must be from+1.
-	ReplaceGeneration(ctx context.Context, from uint64, next Generation, audit Audit) error
+	// none) and the fence holds, and returns ErrConflict or ErrFenced otherwise. next.Number
+	// must be from+1. It waits for the insertions in flight, and each one that starts
+	// later is judged by next: see InsertBatch and ErrIssuerInactive.
+	ReplaceGeneration(ctx context.Context, from uint64, next Generation, fence Fence, audits ...Audit) error
+}
+
+// Watcher tells of changes.
+type Watcher interface {
+	// Watch calls changed soon after the generation, the entries or the revocations may have
+	// changed, on this replica or another, until ctx ends, and returns nil then. It may call
+	// it more often. An error means that changes may have been missed: call it again.
+	Watch(ctx context.Context, changed func()) error
+}
+
+// Leases decides who leads.
+type Leases interface {
+	// AcquireLease takes a lease that is free or has run out, with the next term, or prolongs
+	// it, with the same term, for the holder that has it. It returns ErrConflict while
+	// another holder has it.
+	AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (Lease, error)
+	// ReleaseLease frees a lease that the caller still has; otherwise it does nothing.
+	ReleaseLease(ctx context.Context, lease Lease) error
+}
+
+// Acks keeps what the holders of certificates have acknowledged.
+type Acks interface {
+	// Acknowledge writes the acknowledgements in one transaction. The highest sequence of a
+	// certificate stands. The certificate that one of them renews (Record.Replaces) no longer
+	// counts as following.
+	Acknowledge(ctx context.Context, acks []Ack) error
+	// Facts counts, at now. Its cost does not grow with the records that have expired.
+	Facts(ctx context.Context, now time.Time) (*Facts, error)
 }
 
 // Audits reads the audit rows.

@@ -1,0 +1,37 @@
+package store
+
+import "time"
+
+// Ack says that the holder of a certificate has the trust bundle with this sequence, or a
+// later one. A holder that has sent one follows; its certificate counts in [Facts] until it
+// expires, is revoked, or its successor has sent one.
+type Ack struct {
+	Serial   Serial
+	Sequence uint64
+	NotAfter time.Time // of the certificate
+}
+
+// Facts is what the rows say about how far a rotation has come. Counts are of certificates
+// that are unexpired and not revoked.
+type Facts struct {
+	At        time.Time
+	Issuers   map[string]IssuerFacts // by authority ID; absent: none is left
+	Followers map[uint64]int         // certificates whose holders follow, by acknowledged sequence
+}
+
+// IssuerFacts is what is left under one authority.
+type IssuerFacts struct {
+	Live     int
+	NotAfter time.Time // the latest
+}
+
+// Behind is the number of following certificates that have not acknowledged sequence.
+func (f *Facts) Behind(sequence uint64) int {
+	n := 0
+	for acknowledged, count := range f.Followers {
+		if acknowledged < sequence {
+			n += count
+		}
+	}
+	return n
+}
