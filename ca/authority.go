@@ -88,6 +88,23 @@ func AuthorityID(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// TrustDomainOf returns the trust domain that an authority's certificate is for (X509-SVID,
+// section 3.2).
+func TrustDomainOf(cert *x509.Certificate) (spiffeid.TrustDomain, error) {
+	id, err := spiffeid.FromCertificate(cert)
+	if err != nil {
+		return spiffeid.TrustDomain{}, fmt.Errorf("trust domain of authority: %w", err)
+	}
+	return id.TrustDomain(), nil
+}
+
+// KeyLabel is the label that the key of an authority is kept under. It says where the key
+// belongs, so that whoever can write to the database cannot move it to another place there, or
+// to another CA's.
+func KeyLabel(td spiffeid.TrustDomain, role Role) string {
+	return "authority " + string(role) + " of " + td.String()
+}
+
 // Authority is a root or an intermediate of a [Set]. It is immutable.
 type Authority struct {
 	id       string
@@ -98,6 +115,9 @@ type Authority struct {
 	keyHash  KeyHash
 	signer   crypto.Signer // nil when the key is not at hand
 	parent   *Authority    // nil for a root
+
+	crossParentID string            // of a root; "" when it has no cross-certificate
+	cross         *x509.Certificate // nil likewise
 
 	// Made once for every leaf: see Sign.
 	trustDomain spiffeid.TrustDomain
@@ -124,6 +144,15 @@ func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 // CanSign reports whether the authority's key is at hand.
 func (a *Authority) CanSign() bool { return a.signer != nil }
 
+// CrossParentID returns the ID of the root that signed the cross-certificate of this root, ""
+// when there is none.
+func (a *Authority) CrossParentID() string { return a.crossParentID }
+
+// Cross returns the cross-certificate of a root: its key, certified by the root before it. It
+// is nil when there is none. It is shared: do not modify it.
+func (a *Authority) Cross() *x509.Certificate { return a.cross }
+
 // Chain returns the DER certificates that a leaf of this authority is presented with: the
-// authority itself first, up to but without the root. It is shared: do not modify it.
+// authority itself first, up to but without the root; then, while the root before that one is
+// retiring, the cross-certificate that leads to it. It is shared: do not modify it.
 func (a *Authority) Chain() [][]byte { return a.chain }

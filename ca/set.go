@@ -33,6 +33,10 @@ type AuthorityConfig struct {
 	ParentID    string        // "" for a root
 	Certificate []byte        // DER
 	Signer      crypto.Signer // nil when the key is not at hand; required for the active intermediate
+
+	// Roots only, both or neither: the root's key certified by an older root; see CrossSign.
+	CrossParentID    string
+	CrossCertificate []byte // DER
 }
 
 // minWindowKey keeps a forgotten or truncated key from making windows predictable.
@@ -58,9 +62,10 @@ type Set struct {
 
 // NewSet verifies a generation and makes a snapshot of it. It refuses a set in which:
 // a certificate cannot act as an authority of the trust domain; a key does not belong to its
-// certificate; an intermediate was not signed by its parent or outlives it; there is not
-// exactly one active intermediate with its key at hand, valid now, whose root is published
-// and valid now.
+// certificate; an intermediate was not signed by its parent or outlives it; a
+// cross-certificate is for another root or was not signed by its parent; there is not exactly
+// one active intermediate with its key at hand, valid now, whose root is published and valid
+// now.
 func NewSet(cfg SetConfig, now time.Time) (*Set, error) {
 	switch {
 	case cfg.TrustDomain.IsZero():
@@ -124,6 +129,12 @@ func (s *Set) add(cfg AuthorityConfig, urls URLs) error {
 	if a.keyHash, err = HashPublicKey(cert.PublicKey); err != nil {
 		return err
 	}
+	a.crossParentID = cfg.CrossParentID
+	if len(cfg.CrossCertificate) > 0 {
+		if a.cross, err = x509.ParseCertificate(cfg.CrossCertificate); err != nil {
+			return fmt.Errorf("cross-certificate: %w", err)
+		}
+	}
 	a.issuerURLs, a.crlURLs = urls.expand(a.id)
 	s.authorities = append(s.authorities, a)
 	s.byID[a.id] = a
@@ -157,6 +168,9 @@ func (s *Set) linkRoot(a *Authority) error {
 	if err := a.cert.CheckSignatureFrom(a.cert); err != nil {
 		return fmt.Errorf("root is not self-signed: %w", err)
 	}
+	if err := s.linkCross(a); err != nil {
+		return err
+	}
 	if a.state.Published() {
 		s.roots = append(s.roots, a.cert)
 		s.pool.AddCert(a.cert)
@@ -165,6 +179,9 @@ func (s *Set) linkRoot(a *Authority) error {
 }
 
 func (s *Set) linkIntermediate(a *Authority) error {
+	if a.crossParentID != "" || a.cross != nil {
+		return errors.New("intermediate has a cross-certificate")
+	}
 	parent := s.byID[a.parentID]
 	if parent == nil || parent.role != RoleRoot {
 		return fmt.Errorf("parent %q is not a root of this set", a.parentID)
@@ -179,7 +196,7 @@ func (s *Set) linkIntermediate(a *Authority) error {
 		return fmt.Errorf("parent %s may sign leaves only", parent.id)
 	}
 	a.parent = parent
-	a.chain = [][]byte{a.cert.Raw}
+	a.chain = append([][]byte{a.cert.Raw}, s.crossChain(parent)...)
 	return nil
 }
 
