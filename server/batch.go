@@ -48,49 +48,86 @@ type pending struct {
 	issuance *store.Issuance
 }
 
+// issueBatch answers what it can. What the current generation refuses because the issuer was
+// replaced meanwhile is signed anew under the next.
 func (s *Service) issueBatch(ctx context.Context, caller policy.Caller, reqs []Request, now time.Time) []Result {
 	results := make([]Result, len(reqs))
-	trust := s.trust.Load()
-	var signed []pending
-	for i, req := range reqs {
-		p, err := s.prepare(ctx, trust, caller, req, now)
-		if err != nil {
-			results[i].Err = err
-			continue
-		}
-		p.index = i
-		signed = append(signed, p)
+	todo := make([]int, len(reqs)) // indices
+	for i := range todo {
+		todo[i] = i
 	}
+	for range maxGenerations {
+		trust := s.trust.Load()
+		todo = s.batchUnder(ctx, trust, batch{caller, reqs, now, results}, todo)
+		if len(todo) == 0 || s.catchUp(ctx, trust.set.Generation()) != nil {
+			break
+		}
+	}
+	return results
+}
+
+// batch is the requests of a batch, and where their results go.
+type batch struct {
+	caller  policy.Caller
+	reqs    []Request
+	now     time.Time
+	results []Result
+}
+
+// batchUnder answers the requests with the given indices under one generation. It returns the
+// indices of those whose issuer is inactive.
+func (s *Service) batchUnder(ctx context.Context, trust *trust, b batch, todo []int) (stale []int) {
+	signed := s.signAll(ctx, trust, b, todo)
 	if len(signed) == 0 {
-		return results
+		return nil
 	}
 	issuances := make([]*store.Issuance, len(signed))
 	for i := range signed {
 		issuances[i] = signed[i].issuance
 	}
 	// The commit point of the whole batch.
-	for i, err := range s.issuances.InsertAll(ctx, issuances, now) {
+	for i, err := range s.issuances.InsertAll(ctx, issuances, b.now) {
 		p := signed[i]
+		result := &b.results[p.index]
+		*result = Result{}
 		switch {
 		case err == nil:
-			results[p.index].Issued = s.released(trust, p.issuance, p.cert, p.grant)
+			result.Issued = s.released(trust, p.issuance, p.cert, p.grant)
 		case errors.Is(err, store.ErrSerialTaken):
 			// Nothing was written for this one: it takes the way of a lone request.
-			results[p.index].Issued, results[p.index].Err = s.issue(ctx, caller, reqs[p.index], now)
+			result.Issued, result.Err = s.issue(ctx, b.caller, b.reqs[p.index], b.now)
 		default:
-			results[p.index].Err = fmt.Errorf("insert issued: %w", err)
+			result.Err = fmt.Errorf("insert issued: %w", err)
+			if errors.Is(err, store.ErrIssuerInactive) {
+				stale = append(stale, p.index)
+			}
 		}
 	}
-	return results
+	return stale
+}
+
+// signAll signs what may be signed of the requests with the given indices.
+func (s *Service) signAll(ctx context.Context, trust *trust, b batch, todo []int) []pending {
+	var signed []pending
+	for _, i := range todo {
+		p, err := s.prepare(ctx, trust, b, i)
+		if err != nil {
+			b.results[i] = Result{Err: err}
+			continue
+		}
+		signed = append(signed, p)
+	}
+	return signed
 }
 
 // prepare does everything for one request of a batch up to the commit.
-func (s *Service) prepare(ctx context.Context, trust *trust, caller policy.Caller, req Request, now time.Time) (pending, error) {
+func (s *Service) prepare(ctx context.Context, trust *trust, b batch, index int) (pending, error) {
+	req := b.reqs[index]
 	csr, err := ca.ParseCSR(req.CSR)
 	if err != nil {
 		return pending{}, err
 	}
-	grant, err := s.decide(ctx, policy.Input{Caller: caller, CSR: csr, Want: req.Want, Set: trust.set, Now: now})
+	grant, err := s.decide(ctx, policy.Input{Caller: b.caller, CSR: csr, Want: req.Want, Set: trust.set, Now: b.now})
 	if err != nil {
 		return pending{}, err
 	}
@@ -98,7 +135,7 @@ func (s *Service) prepare(ctx context.Context, trust *trust, caller policy.Calle
 	if err != nil {
 		return pending{}, err
 	}
-	issuance := newIssuance(caller, csr, grant, cert, now)
+	issuance := newIssuance(b.caller, csr, grant, cert, b.now)
 	issuance.RequestID = req.RequestID
-	return pending{grant: grant, cert: cert, issuance: issuance}, nil
+	return pending{index: index, grant: grant, cert: cert, issuance: issuance}, nil
 }

@@ -93,7 +93,7 @@ func fromStore(err error) *Error {
 		e.Kind, e.Code, e.Message = KindUnauthenticated, "token_expired", "the join token has expired"
 	case errors.Is(err, store.ErrReplayed):
 		e.Kind, e.Code, e.Message = KindUnauthenticated, "replayed", "the token was used before"
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOverloaded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOverloaded), errors.Is(err, store.ErrIssuerInactive):
 		e.Kind, e.Code, e.Message = KindUnavailable, "unavailable", "the request was not recorded; try again"
 		e.RetryAfter = retryUnavailable
 	default:
@@ -108,4 +108,8 @@ func invalid(format string, args ...any) *Error {
 
 func permissionDenied(format string, args ...any) *Error {
 	return &Error{Kind: KindPermissionDenied, Code: "permission_denied", Message: fmt.Sprintf(format, args...)}
+}
+
+func notFound(message string) *Error {
+	return &Error{Kind: KindNotFound, Code: "not_found", Message: message}
 }

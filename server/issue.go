@@ -41,8 +41,36 @@ func (s *Service) issue(ctx context.Context, caller policy.Caller, req Request, 
 	if !caller.Spent.IsZero() {
 		return s.repeat(ctx, caller, csr, now)
 	}
-	trust := s.trust.Load() // one snapshot for the whole request
-	grant, err := s.decide(ctx, policy.Input{Caller: caller, CSR: csr, Want: req.Want, Set: trust.set, Now: now})
+	a := application{caller: caller, csr: csr, request: req, now: now}
+	for range maxGenerations {
+		trust := s.trust.Load() // one snapshot for the whole try
+		issued, err := s.issueUnder(ctx, trust, a)
+		if !errors.Is(err, store.ErrIssuerInactive) {
+			return issued, err
+		}
+		// Nothing was written, and no credential is spent.
+		if err := s.catchUp(ctx, trust.set.Generation()); err != nil {
+			return nil, fmt.Errorf("insert issued: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("insert issued: %w", store.ErrIssuerInactive)
+}
+
+// maxGenerations bounds how often a request is signed anew because the issuer was replaced
+// meanwhile. Rotations are far further apart than a request takes.
+const maxGenerations = 3
+
+// application is a request whose CSR has been parsed, and whose it is.
+type application struct {
+	caller  policy.Caller
+	csr     *ca.CSR
+	request Request
+	now     time.Time
+}
+
+// issueUnder is issue under one generation, after what does not depend on it.
+func (s *Service) issueUnder(ctx context.Context, trust *trust, a application) (*Issued, error) {
+	grant, err := s.decide(ctx, policy.Input{Caller: a.caller, CSR: a.csr, Want: a.request.Want, Set: trust.set, Now: a.now})
 	if err != nil {
 		return nil, err
 	}
@@ -51,18 +79,18 @@ func (s *Service) issue(ctx context.Context, caller policy.Caller, req Request, 
 		if err != nil {
 			return nil, err
 		}
-		issuance := newIssuance(caller, csr, grant, cert, now)
-		issuance.RequestID = req.RequestID
+		issuance := newIssuance(a.caller, a.csr, grant, cert, a.now)
+		issuance.RequestID = a.request.RequestID
 		// The commit point. If we crash before it nothing has left; if we crash after it
 		// the record has no holder, and the caller asks again.
-		err = s.issuances.Insert(ctx, issuance, now)
+		err = s.issuances.Insert(ctx, issuance, a.now)
 		switch {
 		case err == nil:
 			return s.released(trust, issuance, cert, grant), nil
 		case errors.Is(err, store.ErrSerialTaken):
 			continue
 		case errors.Is(err, store.ErrTokenUsed):
-			return s.lostRace(ctx, caller, csr, now)
+			return s.lostRace(ctx, a.caller, a.csr, a.now)
 		}
 		return nil, fmt.Errorf("insert issued: %w", err)
 	}
@@ -119,12 +147,17 @@ func (s *Service) profileLabel(name string) string {
 func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.Entry, *policy.Current, error) {
 	switch caller.Method {
 	case policy.MethodPeer:
-		current, err := s.recorded(ctx, caller.Serial)
-		if err == nil && current == nil && caller.Role != policy.RoleNone {
+		h, err := s.recorded(ctx, caller.Serial)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case h != nil:
+			return nil, &h.current, nil
+		case caller.Role != policy.RoleNone:
 			// Nobody could have revoked it; see also refuseRevoked.
 			return nil, nil, permissionDenied("the presented certificate has no record")
 		}
-		return nil, current, err
+		return nil, nil, nil
 	case policy.MethodJWT:
 		return s.entries.forIssuer(caller.Issuer), nil, nil
 	case policy.MethodJoinToken:
@@ -139,9 +172,9 @@ func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.En
 
 // recorded returns what the record of a presented certificate says, nil if there is none.
 // Records do not change, so that they are remembered.
-func (s *Service) recorded(ctx context.Context, serial ca.Serial) (*policy.Current, error) {
-	if current, ok := s.current.Get(serial); ok {
-		return current, nil
+func (s *Service) recorded(ctx context.Context, serial ca.Serial) (*holding, error) {
+	if h, ok := s.current.Get(serial); ok {
+		return h, nil
 	}
 	record, err := s.records.Record(ctx, store.Serial(serial))
 	if errors.Is(err, store.ErrNotFound) {
@@ -150,12 +183,12 @@ func (s *Service) recorded(ctx context.Context, serial ca.Serial) (*policy.Curre
 	if err != nil {
 		return nil, fmt.Errorf("record of the presented certificate: %w", err)
 	}
-	current, err := currentOf(record)
+	h, err := newHolding(record)
 	if err != nil {
 		return nil, err
 	}
-	s.current.Add(serial, current)
-	return current, nil
+	s.current.Add(serial, h)
+	return h, nil
 }
 
 func (s *Service) sign(trust *trust, grant *policy.Grant) (*ca.Certificate, error) {
@@ -170,8 +203,11 @@ func (s *Service) sign(trust *trust, grant *policy.Grant) (*ca.Certificate, erro
 
 // released is called once the record is durable: from here on the certificate may leave.
 func (s *Service) released(trust *trust, issuance *store.Issuance, cert *ca.Certificate, grant *policy.Grant) *Issued {
-	s.current.Add(cert.Serial, &policy.Current{
-		ID: grant.Leaf.ID, DNSNames: grant.Leaf.DNSNames, Profile: grant.Profile.Name, EntryID: grant.EntryID,
+	s.current.Add(cert.Serial, &holding{
+		current: policy.Current{
+			ID: grant.Leaf.ID, DNSNames: grant.Leaf.DNSNames, Profile: grant.Profile.Name, EntryID: grant.EntryID,
+		},
+		issuer: cert.Issuer, notBefore: grant.Leaf.NotBefore, notAfter: grant.Leaf.NotAfter,
 	})
 	return trust.issued(&issuance.Record, grant.Profile.RenewAt)
 }

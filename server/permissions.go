@@ -18,18 +18,24 @@ const (
 	OpGetCertificate   Operation = "certificates.get"
 	OpListCertificates Operation = "certificates.list"
 	OpGetBundle        Operation = "bundle.get"
+	OpTrust            Operation = "trust.get"
 	OpCreateEntry      Operation = "entries.create"
 	OpGetEntry         Operation = "entries.get"
 	OpListEntries      Operation = "entries.list"
 	OpDeleteEntry      Operation = "entries.delete"
 	OpCreateJoinToken  Operation = "join_tokens.create"
+	OpGetAuthority     Operation = "authorities.get"
+	OpListAuthorities  Operation = "authorities.list"
+	OpListJobs         Operation = "schedule.list"
+	OpRunJob           Operation = "schedule.run"
 )
 
 // Operations lists every operation.
 func Operations() []Operation {
 	return []Operation{
-		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetBundle,
+		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetBundle, OpTrust,
 		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpRunJob,
 	}
 }
 
@@ -47,10 +53,15 @@ func permissionFor(op Operation) permission {
 		return permission{anonymous: true}
 	case OpSign, OpRenew:
 		return permission{workload: true} // policy decides for which identity
-	case OpGetCertificate, OpListCertificates, OpGetEntry, OpListEntries:
+	case OpTrust:
+		return permission{workload: true}
+	case OpGetCertificate, OpListCertificates, OpGetEntry, OpListEntries,
+		OpGetAuthority, OpListAuthorities, OpListJobs:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken:
 		return permission{least: policy.RoleOperator}
+	case OpRunJob:
+		return permission{least: policy.RoleAdmin}
 	}
 	return permission{}
 }

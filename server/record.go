@@ -43,11 +43,21 @@ func newIssuance(caller policy.Caller, csr *ca.CSR, grant *policy.Grant, cert *c
 	return i
 }
 
-// currentOf is what a recorded certificate may be renewed to.
-func currentOf(r *store.Record) (*policy.Current, error) {
+// holding is what a recorded certificate may be renewed to, and when. Immutable.
+type holding struct {
+	current   policy.Current
+	issuer    string
+	notBefore time.Time
+	notAfter  time.Time
+}
+
+func newHolding(r *store.Record) (*holding, error) {
 	id, err := spiffeid.Parse(r.SPIFFEID)
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", ca.Serial(r.Serial), err)
 	}
-	return &policy.Current{ID: id, DNSNames: r.DNSNames, Profile: r.Profile, EntryID: r.EntryID}, nil
+	return &holding{
+		current: policy.Current{ID: id, DNSNames: r.DNSNames, Profile: r.Profile, EntryID: r.EntryID},
+		issuer:  r.Issuer, notBefore: r.NotBefore, notAfter: r.NotAfter,
+	}, nil
 }

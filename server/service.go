@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,12 +42,17 @@ type Config struct {
 	Entries   EntryStore
 	Tokens    store.Tokens
 
+	Acks     Acks     // none: acknowledgements are not kept
+	Rotation Rotation // none: authorities are shown without what they wait for
+	Jobs     Jobs     // none: there are no jobs to show or to run
+
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
 
 	IdentityRate  float64 // requests per second for one caller; 0: no limit
 	IdentityBurst int     // 0: one second's worth
+	Polls         PollLimits
 
 	Observer Observer     // none: nothing is told
 	Log      *slog.Logger // none: discarded
@@ -59,6 +65,8 @@ type Service struct {
 	records   store.Records
 	store     EntryStore
 	tokens    store.Tokens
+	rotation  Rotation
+	jobs      Jobs
 	observer  Observer
 	log       *slog.Logger
 
@@ -68,18 +76,21 @@ type Service struct {
 	limiter  *limiter
 
 	// Swapped as a whole, read once per request.
-	trust atomic.Pointer[trust]
+	trust    atomic.Pointer[trust]
+	follower atomic.Pointer[follower] // nil until Follow runs
+	polls    *polls
+	acks     *acker // nil: acknowledgements are not kept
 
 	entries *entryIndex
 
 	// Immutable facts by serial number: what a certificate may be renewed to, and to whom a
 	// verified client certificate belongs. Both only save work.
-	current *lru.Cache[ca.Serial, *policy.Current]
+	current *lru.Cache[ca.Serial, *holding]
 	peers   *peerCache
 }
 
 // currentCacheSize holds the certificates of a fleet of this size without a look-up per
-// renewal, at about 200 bytes each.
+// renewal, at about 300 bytes each.
 const currentCacheSize = 100_000
 
 // New returns a Service. It refuses profiles that the active issuer cannot cover.
@@ -89,16 +100,19 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
-		observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers: make(map[string]bool), limiter: newLimiter(cfg.IdentityRate, cfg.IdentityBurst),
-		entries: newEntryIndex(), peers: newPeerCache(),
+		entries: newEntryIndex(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Acks != nil {
+		s.acks = newAcker(cfg.Acks, s.log)
 	}
 	for _, name := range cfg.Issuers {
 		s.issuers[name] = true
@@ -109,7 +123,7 @@ func New(cfg Config) (*Service, error) {
 		}
 	}
 	var err error
-	if s.current, err = lru.New[ca.Serial, *policy.Current](currentCacheSize); err != nil {
+	if s.current, err = lru.New[ca.Serial, *holding](currentCacheSize); err != nil {
 		return nil, err
 	}
 	if err := s.loadProfiles(cfg.Profiles); err != nil {
@@ -135,7 +149,7 @@ func (s *Service) loadProfiles(profiles []policy.Profile) error {
 }
 
 // Adopt makes set current for every request that starts from now on, after checking that its
-// issuer covers a full certificate of every profile.
+// issuer covers a full certificate of every profile. It wakes those who wait for a trust bundle.
 func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 	for _, p := range s.profiles {
 		if err := set.Covers(p.MaxDuration, now); err != nil {
@@ -146,7 +160,9 @@ func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.trust.Store(t)
+	if old := s.trust.Swap(t); old != nil {
+		close(old.next)
+	}
 	return nil
 }
 
@@ -156,8 +172,17 @@ func (s *Service) Set() *ca.Set { return s.trust.Load().set }
 // HasProfile reports whether there is a profile of this name. Metrics use it to keep labels closed.
 func (s *Service) HasProfile(name string) bool { return s.profiles[name] != nil }
 
-// Run follows the entries until ctx ends. It returns when all that it started is gone.
-func (s *Service) Run(ctx context.Context) error { return s.followEntries(ctx) }
+// Run follows the entries and writes the acknowledgements until ctx ends. It returns when all
+// that it started is gone, and the acknowledgements are written or have failed.
+func (s *Service) Run(ctx context.Context) error {
+	var writing sync.WaitGroup
+	if s.acks != nil {
+		writing.Go(func() { s.acks.run(ctx) })
+	}
+	err := s.followEntries(ctx)
+	writing.Wait()
+	return err
+}
 
 // silent is the Observer of a service that nobody observes.
 type silent struct{}

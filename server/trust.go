@@ -12,7 +12,6 @@ import (
 	gospiffeid "github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/pando-ca/pando/ca"
-	"github.com/pando-ca/pando/store"
 )
 
 // Bundle is the trust bundle: the roots that verifiers must trust now.
@@ -45,6 +44,7 @@ type trust struct {
 	set    *ca.Set
 	bundle *Bundle
 	above  map[string]string // authority ID → PEM of the chain above its leaves
+	next   chan struct{}     // closed once another one is current
 }
 
 func newTrust(set *ca.Set) (*trust, error) {
@@ -52,7 +52,7 @@ func newTrust(set *ca.Set) (*trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trust{set: set, bundle: bundle, above: make(map[string]string)}
+	t := &trust{set: set, bundle: bundle, above: make(map[string]string), next: make(chan struct{})}
 	for _, a := range set.Authorities() {
 		var chain strings.Builder
 		for _, der := range a.Chain() {
@@ -86,23 +86,4 @@ func newBundle(set *ca.Set) (*Bundle, error) {
 
 func encodePEM(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-// Issued is the answer to a request for a certificate.
-type Issued struct {
-	Certificate
-	Chain   string // PEM: the certificate, then the intermediates up to but without the root
-	Renewal ca.Window
-	Bundle  *Bundle // shared: do not change it
-}
-
-// issued is the answer that goes with a durable record.
-func (t *trust) issued(r *store.Record, renewAt float64) *Issued {
-	certificate := newCertificate(r, r.IssuedAt)
-	return &Issued{
-		Certificate: certificate,
-		Chain:       certificate.PEM + t.above[r.Issuer],
-		Renewal:     t.set.Window(r.Issuer, ca.Serial(r.Serial), r.NotBefore, r.NotAfter, renewAt),
-		Bundle:      t.bundle,
-	}
 }

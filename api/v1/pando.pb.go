@@ -1,6 +1,7 @@
-// The gRPC door of Pando: workloads obtain and renew certificates here, and administrators
-// look them up and keep entries and join tokens. The REST door carries the same operations
-// with the same messages as JSON; see docs/api.md.
+// The gRPC door of Pando: workloads obtain and renew certificates here and follow the trust
+// bundle, and administrators look certificates up, keep entries and join tokens, and watch the
+// rotation. The REST door carries the same operations with the same messages as JSON; see
+// docs/api.md.
 //
 // Credentials travel as metadata "authorization: Bearer TOKEN" (a join token or a JWT), or as
 // the TLS client certificate. A bearer credential, when there is one, is the credential.
@@ -1100,6 +1101,775 @@ func (x *GetBundleResponse) GetDocument() string {
 	return ""
 }
 
+// GetTrustRequest asks for a trust bundle that is newer than one that the caller has.
+type GetTrustRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence of the bundle that the caller has; 0 when it has none, which is answered at once.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// How long the answer may take when there is nothing newer. Unset: it is given at once. More
+	// than 30 seconds count as 30 seconds.
+	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrustRequest) Reset() {
+	*x = GetTrustRequest{}
+	mi := &file_v1_pando_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrustRequest) ProtoMessage() {}
+
+func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrustRequest.ProtoReflect.Descriptor instead.
+func (*GetTrustRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetTrustRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *GetTrustRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// GetTrustResponse is the current trust bundle, whether or not it is newer than what was asked.
+type GetTrustResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bundle.
+	Bundle *Bundle `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	// With a client certificate of Pando's: when the server wants it renewed.
+	Renewal       *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrustResponse) Reset() {
+	*x = GetTrustResponse{}
+	mi := &file_v1_pando_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrustResponse) ProtoMessage() {}
+
+func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrustResponse.ProtoReflect.Descriptor instead.
+func (*GetTrustResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetTrustResponse) GetBundle() *Bundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *GetTrustResponse) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+// WatchTrustRequest asks to be told of every trust bundle from now on.
+type WatchTrustRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence of the bundle that the caller has, which is acknowledged; 0 when it has none.
+	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTrustRequest) Reset() {
+	*x = WatchTrustRequest{}
+	mi := &file_v1_pando_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTrustRequest) ProtoMessage() {}
+
+func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTrustRequest.ProtoReflect.Descriptor instead.
+func (*WatchTrustRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WatchTrustRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// WatchTrustResponse is the trust bundle that is current from now on.
+type WatchTrustResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bundle.
+	Bundle *Bundle `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	// With a client certificate of Pando's: when the server wants it renewed.
+	Renewal       *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTrustResponse) Reset() {
+	*x = WatchTrustResponse{}
+	mi := &file_v1_pando_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTrustResponse) ProtoMessage() {}
+
+func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTrustResponse.ProtoReflect.Descriptor instead.
+func (*WatchTrustResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchTrustResponse) GetBundle() *Bundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *WatchTrustResponse) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+// Authority is a root or an intermediate, and where it stands in its life.
+type Authority struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier: the start of the SHA-256 of the certificate, as 16 lower-case hex digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// root or intermediate.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// prepared, active, retiring, retired, tainted or revoked.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// The authority that signed it; empty for a root.
+	ParentId string `protobuf:"bytes,4,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	// Start of the validity period.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// End of the validity period.
+	NotAfter *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// Since when it has the state.
+	StateSince *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=state_since,json=stateSince,proto3" json:"state_since,omitempty"`
+	// SHA-256 of the certificate as lower-case hex digits.
+	Fingerprint string `protobuf:"bytes,8,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// The certificate in PEM.
+	Certificate string `protobuf:"bytes,9,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Of a root: sequence of the first bundle that held it.
+	Sequence uint64 `protobuf:"varint,10,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// What its next step waits for, for people; empty when it waits for nothing.
+	Waiting string `protobuf:"bytes,11,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// When its next step is taken at the latest; unset when that is not known.
+	OpensAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
+	// Certificates under it that are neither expired nor revoked.
+	Live int32 `protobuf:"varint,13,opt,name=live,proto3" json:"live,omitempty"`
+	// Of a prepared root: live certificates whose holders follow the bundle.
+	Followers int32 `protobuf:"varint,14,opt,name=followers,proto3" json:"followers,omitempty"`
+	// Of a prepared root: those of the followers that have not acknowledged it.
+	Behind        int32 `protobuf:"varint,15,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_v1_pando_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Authority) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Authority) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Authority) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Authority) GetParentId() string {
+	if x != nil {
+		return x.ParentId
+	}
+	return ""
+}
+
+func (x *Authority) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Authority) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Authority) GetStateSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StateSince
+	}
+	return nil
+}
+
+func (x *Authority) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Authority) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *Authority) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Authority) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *Authority) GetOpensAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpensAt
+	}
+	return nil
+}
+
+func (x *Authority) GetLive() int32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *Authority) GetFollowers() int32 {
+	if x != nil {
+		return x.Followers
+	}
+	return 0
+}
+
+func (x *Authority) GetBehind() int32 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+// GetAuthorityRequest names an authority.
+type GetAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the authority.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAuthorityRequest) Reset() {
+	*x = GetAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAuthorityRequest) ProtoMessage() {}
+
+func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*GetAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetAuthorityRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ListAuthoritiesRequest asks for all authorities.
+type ListAuthoritiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuthoritiesRequest) Reset() {
+	*x = ListAuthoritiesRequest{}
+	mi := &file_v1_pando_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuthoritiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuthoritiesRequest) ProtoMessage() {}
+
+func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuthoritiesRequest.ProtoReflect.Descriptor instead.
+func (*ListAuthoritiesRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{20}
+}
+
+// ListAuthoritiesResponse is all authorities.
+type ListAuthoritiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were made.
+	Authorities   []*Authority `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuthoritiesResponse) Reset() {
+	*x = ListAuthoritiesResponse{}
+	mi := &file_v1_pando_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuthoritiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuthoritiesResponse) ProtoMessage() {}
+
+func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuthoritiesResponse.ProtoReflect.Descriptor instead.
+func (*ListAuthoritiesResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+// Job is work that recurs, as the replica that answers knows it.
+type Job struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the job.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Cron expression in UTC, or @every and an interval.
+	Schedule string `protobuf:"bytes,2,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// When it runs next.
+	NextRun *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	// Whether it is running now.
+	Running bool `protobuf:"varint,4,opt,name=running,proto3" json:"running,omitempty"`
+	// End of the last run that succeeded; unset when there is none since the replica started.
+	LastSuccess *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
+	// How long the last run took, whatever became of it; unset when there is none.
+	LastDuration *durationpb.Duration `protobuf:"bytes,6,opt,name=last_duration,json=lastDuration,proto3" json:"last_duration,omitempty"`
+	// What the last run failed with; empty when it succeeded.
+	LastError string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Runs that succeeded since the replica started.
+	Succeeded uint64 `protobuf:"varint,8,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	// Runs that failed since then.
+	Failed uint64 `protobuf:"varint,9,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Runs that were due since then while an earlier one was running.
+	Skipped       uint64 `protobuf:"varint,10,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_v1_pando_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Job) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Job) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Job) GetNextRun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextRun
+	}
+	return nil
+}
+
+func (x *Job) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+func (x *Job) GetLastSuccess() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSuccess
+	}
+	return nil
+}
+
+func (x *Job) GetLastDuration() *durationpb.Duration {
+	if x != nil {
+		return x.LastDuration
+	}
+	return nil
+}
+
+func (x *Job) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *Job) GetSucceeded() uint64 {
+	if x != nil {
+		return x.Succeeded
+	}
+	return 0
+}
+
+func (x *Job) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Job) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+// ListJobsRequest asks for all jobs.
+type ListJobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsRequest) Reset() {
+	*x = ListJobsRequest{}
+	mi := &file_v1_pando_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsRequest) ProtoMessage() {}
+
+func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
+func (*ListJobsRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{23}
+}
+
+// ListJobsResponse is all jobs.
+type ListJobsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were configured.
+	Jobs          []*Job `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsResponse) Reset() {
+	*x = ListJobsResponse{}
+	mi := &file_v1_pando_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsResponse) ProtoMessage() {}
+
+func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
+func (*ListJobsResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListJobsResponse) GetJobs() []*Job {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// RunJobRequest names a job to run.
+type RunJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the job.
+	Job           string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunJobRequest) Reset() {
+	*x = RunJobRequest{}
+	mi := &file_v1_pando_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunJobRequest) ProtoMessage() {}
+
+func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
+func (*RunJobRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RunJobRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 // Entry is a rule that gives an authenticated caller an identity.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1129,7 +1899,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1911,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1924,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{14}
+	return file_v1_pando_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Entry) GetId() string {
@@ -1241,7 +2011,7 @@ type CreateEntryRequest struct {
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +2023,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +2036,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{15}
+	return file_v1_pando_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -1322,7 +2092,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +2104,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +2117,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{16}
+	return file_v1_pando_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -1374,7 +2144,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +2156,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +2169,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{17}
+	return file_v1_pando_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -1443,7 +2213,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +2225,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +2238,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{18}
+	return file_v1_pando_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -1496,7 +2266,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +2278,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +2291,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{19}
+	return file_v1_pando_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -1544,7 +2314,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +2326,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +2339,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{20}
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -1603,7 +2373,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +2385,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +2398,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{21}
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JoinToken) GetId() string {
@@ -1675,7 +2445,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +2457,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2605,60 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10GetBundleRequest\"Y\n" +
 	"\x11GetBundleResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\tR\bdocument\"\xe5\x02\n" +
+	"\bdocument\x18\x02 \x01(\tR\bdocument\"V\n" +
+	"\x0fGetTrustRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"i\n" +
+	"\x10GetTrustResponse\x12(\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
+	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\")\n" +
+	"\x11WatchTrustRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\"k\n" +
+	"\x12WatchTrustResponse\x12(\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
+	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\"\x8e\x04\n" +
+	"\tAuthority\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1b\n" +
+	"\tparent_id\x18\x04 \x01(\tR\bparentId\x129\n" +
+	"\n" +
+	"not_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +
+	"\vstate_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"stateSince\x12 \n" +
+	"\vfingerprint\x18\b \x01(\tR\vfingerprint\x12 \n" +
+	"\vcertificate\x18\t \x01(\tR\vcertificate\x12\x1a\n" +
+	"\bsequence\x18\n" +
+	" \x01(\x04R\bsequence\x12\x18\n" +
+	"\awaiting\x18\v \x01(\tR\awaiting\x125\n" +
+	"\bopens_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12\x12\n" +
+	"\x04live\x18\r \x01(\x05R\x04live\x12\x1c\n" +
+	"\tfollowers\x18\x0e \x01(\x05R\tfollowers\x12\x16\n" +
+	"\x06behind\x18\x0f \x01(\x05R\x06behind\"%\n" +
+	"\x13GetAuthorityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
+	"\x16ListAuthoritiesRequest\"P\n" +
+	"\x17ListAuthoritiesResponse\x125\n" +
+	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"\xf4\x02\n" +
+	"\x03Job\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bschedule\x18\x02 \x01(\tR\bschedule\x125\n" +
+	"\bnext_run\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x12\x18\n" +
+	"\arunning\x18\x04 \x01(\bR\arunning\x12=\n" +
+	"\flast_success\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vlastSuccess\x12>\n" +
+	"\rlast_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\flastDuration\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\a \x01(\tR\tlastError\x12\x1c\n" +
+	"\tsucceeded\x18\b \x01(\x04R\tsucceeded\x12\x16\n" +
+	"\x06failed\x18\t \x01(\x04R\x06failed\x12\x18\n" +
+	"\askipped\x18\n" +
+	" \x01(\x04R\askipped\"\x11\n" +
+	"\x0fListJobsRequest\"5\n" +
+	"\x10ListJobsResponse\x12!\n" +
+	"\x04jobs\x18\x01 \x03(\v2\r.pando.v1.JobR\x04jobs\"!\n" +
+	"\rRunJobRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\xe5\x02\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -1888,9 +2711,18 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
 	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
 	"\x0eGetCertificate\x12\x1f.pando.v1.GetCertificateRequest\x1a\x15.pando.v1.Certificate\x12Y\n" +
-	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2T\n" +
+	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2\xe2\x01\n" +
 	"\fTrustService\x12D\n" +
-	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse2\x95\x02\n" +
+	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse\x12A\n" +
+	"\bGetTrust\x12\x19.pando.v1.GetTrustRequest\x1a\x1a.pando.v1.GetTrustResponse\x12I\n" +
+	"\n" +
+	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xae\x01\n" +
+	"\x10AuthorityService\x12B\n" +
+	"\fGetAuthority\x12\x1d.pando.v1.GetAuthorityRequest\x1a\x13.pando.v1.Authority\x12V\n" +
+	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse2\x86\x01\n" +
+	"\x0fScheduleService\x12A\n" +
+	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
+	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
 	"\vCreateEntry\x12\x1c.pando.v1.CreateEntryRequest\x1a\x0f.pando.v1.Entry\x126\n" +
 	"\bGetEntry\x12\x19.pando.v1.GetEntryRequest\x1a\x0f.pando.v1.Entry\x12J\n" +
@@ -1911,7 +2743,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -1927,74 +2759,112 @@ var file_v1_pando_proto_goTypes = []any{
 	(*ListCertificatesResponse)(nil),        // 11: pando.v1.ListCertificatesResponse
 	(*GetBundleRequest)(nil),                // 12: pando.v1.GetBundleRequest
 	(*GetBundleResponse)(nil),               // 13: pando.v1.GetBundleResponse
-	(*Entry)(nil),                           // 14: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 15: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 16: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 17: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 18: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 19: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 20: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 21: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 22: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 23: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 24: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 26: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 27: google.protobuf.Empty
+	(*GetTrustRequest)(nil),                 // 14: pando.v1.GetTrustRequest
+	(*GetTrustResponse)(nil),                // 15: pando.v1.GetTrustResponse
+	(*WatchTrustRequest)(nil),               // 16: pando.v1.WatchTrustRequest
+	(*WatchTrustResponse)(nil),              // 17: pando.v1.WatchTrustResponse
+	(*Authority)(nil),                       // 18: pando.v1.Authority
+	(*GetAuthorityRequest)(nil),             // 19: pando.v1.GetAuthorityRequest
+	(*ListAuthoritiesRequest)(nil),          // 20: pando.v1.ListAuthoritiesRequest
+	(*ListAuthoritiesResponse)(nil),         // 21: pando.v1.ListAuthoritiesResponse
+	(*Job)(nil),                             // 22: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 23: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 24: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 25: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 26: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 27: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 28: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 29: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 30: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 31: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 32: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 33: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 34: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 35: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 36: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 38: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 39: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	25, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	26, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	26, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	37, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	38, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	38, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	26, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	26, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	38, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	38, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	22, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	34, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
-	26, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	26, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	26, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	26, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	26, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	38, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	38, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	38, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	38, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	38, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	8,  // 15: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 16: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	23, // 17: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	26, // 18: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	24, // 19: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	14, // 20: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	25, // 21: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	26, // 22: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 23: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 24: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 25: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 26: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 27: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	9,  // 28: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	10, // 29: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	12, // 30: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	15, // 31: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	16, // 32: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	17, // 33: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	19, // 34: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	20, // 35: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 36: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 37: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 38: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	8,  // 39: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	11, // 40: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	13, // 41: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	14, // 42: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	14, // 43: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	18, // 44: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	27, // 45: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	21, // 46: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	37, // 17: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 18: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 19: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
+	3,  // 20: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 21: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
+	38, // 22: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	38, // 23: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	38, // 24: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	38, // 25: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	18, // 26: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	38, // 27: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	38, // 28: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	37, // 29: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	22, // 30: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	35, // 31: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	38, // 32: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	36, // 33: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	26, // 34: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	37, // 35: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	38, // 36: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 37: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 38: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 39: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 40: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 41: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	9,  // 42: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	10, // 43: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	12, // 44: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	14, // 45: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	16, // 46: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	19, // 47: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	20, // 48: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	23, // 49: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	25, // 50: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	27, // 51: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	28, // 52: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	29, // 53: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	31, // 54: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	32, // 55: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 56: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 57: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 58: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	8,  // 59: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	11, // 60: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	13, // 61: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	15, // 62: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	17, // 63: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	18, // 64: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	21, // 65: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	24, // 66: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	22, // 67: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	26, // 68: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	26, // 69: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	30, // 70: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	39, // 71: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	33, // 72: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	56, // [56:73] is the sub-list for method output_type
+	39, // [39:56] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -2002,7 +2872,7 @@ func file_v1_pando_proto_init() {
 	if File_v1_pando_proto != nil {
 		return
 	}
-	file_v1_pando_proto_msgTypes[22].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[34].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -2012,9 +2882,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   37,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   6,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -1,6 +1,7 @@
-// The gRPC door of Pando: workloads obtain and renew certificates here, and administrators
-// look them up and keep entries and join tokens. The REST door carries the same operations
-// with the same messages as JSON; see docs/api.md.
+// The gRPC door of Pando: workloads obtain and renew certificates here and follow the trust
+// bundle, and administrators look certificates up, keep entries and join tokens, and watch the
+// rotation. The REST door carries the same operations with the same messages as JSON; see
+// docs/api.md.
 //
 // Credentials travel as metadata "authorization: Bearer TOKEN" (a join token or a JWT), or as
 // the TLS client certificate. A bearer credential, when there is one, is the credential.
@@ -313,7 +314,9 @@ var CertificateService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	TrustService_GetBundle_FullMethodName = "/pando.v1.TrustService/GetBundle"
+	TrustService_GetBundle_FullMethodName  = "/pando.v1.TrustService/GetBundle"
+	TrustService_GetTrust_FullMethodName   = "/pando.v1.TrustService/GetTrust"
+	TrustService_WatchTrust_FullMethodName = "/pando.v1.TrustService/WatchTrust"
 )
 
 // TrustServiceClient is the client API for TrustService service.
@@ -324,6 +327,15 @@ const (
 type TrustServiceClient interface {
 	// GetBundle returns the current trust bundle. It needs no credentials.
 	GetBundle(ctx context.Context, in *GetBundleRequest, opts ...grpc.CallOption) (*GetBundleResponse, error)
+	// GetTrust is the long poll for the trust bundle: it answers at once when the bundle is newer
+	// than after, and otherwise when it changes or the wait is over, whichever is first. With a
+	// client certificate, after is the acknowledgement that its holder has that bundle. Any
+	// credential will do.
+	GetTrust(ctx context.Context, in *GetTrustRequest, opts ...grpc.CallOption) (*GetTrustResponse, error)
+	// WatchTrust answers at once, and again whenever the bundle changes, until the caller or the
+	// server ends it. Only after is acknowledged: acknowledge what came by a call of GetTrust, or
+	// by watching anew.
+	WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTrustResponse], error)
 }
 
 type trustServiceClient struct {
@@ -344,6 +356,35 @@ func (c *trustServiceClient) GetBundle(ctx context.Context, in *GetBundleRequest
 	return out, nil
 }
 
+func (c *trustServiceClient) GetTrust(ctx context.Context, in *GetTrustRequest, opts ...grpc.CallOption) (*GetTrustResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTrustResponse)
+	err := c.cc.Invoke(ctx, TrustService_GetTrust_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trustServiceClient) WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTrustResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrustService_ServiceDesc.Streams[0], TrustService_WatchTrust_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchTrustRequest, WatchTrustResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrustService_WatchTrustClient = grpc.ServerStreamingClient[WatchTrustResponse]
+
 // TrustServiceServer is the server API for TrustService service.
 // All implementations must embed UnimplementedTrustServiceServer
 // for forward compatibility.
@@ -352,6 +393,15 @@ func (c *trustServiceClient) GetBundle(ctx context.Context, in *GetBundleRequest
 type TrustServiceServer interface {
 	// GetBundle returns the current trust bundle. It needs no credentials.
 	GetBundle(context.Context, *GetBundleRequest) (*GetBundleResponse, error)
+	// GetTrust is the long poll for the trust bundle: it answers at once when the bundle is newer
+	// than after, and otherwise when it changes or the wait is over, whichever is first. With a
+	// client certificate, after is the acknowledgement that its holder has that bundle. Any
+	// credential will do.
+	GetTrust(context.Context, *GetTrustRequest) (*GetTrustResponse, error)
+	// WatchTrust answers at once, and again whenever the bundle changes, until the caller or the
+	// server ends it. Only after is acknowledged: acknowledge what came by a call of GetTrust, or
+	// by watching anew.
+	WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[WatchTrustResponse]) error
 	mustEmbedUnimplementedTrustServiceServer()
 }
 
@@ -364,6 +414,12 @@ type UnimplementedTrustServiceServer struct{}
 
 func (UnimplementedTrustServiceServer) GetBundle(context.Context, *GetBundleRequest) (*GetBundleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetBundle not implemented")
+}
+func (UnimplementedTrustServiceServer) GetTrust(context.Context, *GetTrustRequest) (*GetTrustResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTrust not implemented")
+}
+func (UnimplementedTrustServiceServer) WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[WatchTrustResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchTrust not implemented")
 }
 func (UnimplementedTrustServiceServer) mustEmbedUnimplementedTrustServiceServer() {}
 func (UnimplementedTrustServiceServer) testEmbeddedByValue()                      {}
@@ -404,6 +460,35 @@ func _TrustService_GetBundle_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrustService_GetTrust_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTrustRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrustServiceServer).GetTrust(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrustService_GetTrust_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrustServiceServer).GetTrust(ctx, req.(*GetTrustRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrustService_WatchTrust_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchTrustRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrustServiceServer).WatchTrust(m, &grpc.GenericServerStream[WatchTrustRequest, WatchTrustResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrustService_WatchTrustServer = grpc.ServerStreamingServer[WatchTrustResponse]
+
 // TrustService_ServiceDesc is the grpc.ServiceDesc for TrustService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -414,6 +499,314 @@ var TrustService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetBundle",
 			Handler:    _TrustService_GetBundle_Handler,
+		},
+		{
+			MethodName: "GetTrust",
+			Handler:    _TrustService_GetTrust_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchTrust",
+			Handler:       _TrustService_WatchTrust_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "v1/pando.proto",
+}
+
+const (
+	AuthorityService_GetAuthority_FullMethodName    = "/pando.v1.AuthorityService/GetAuthority"
+	AuthorityService_ListAuthorities_FullMethodName = "/pando.v1.AuthorityService/ListAuthorities"
+)
+
+// AuthorityServiceClient is the client API for AuthorityService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// AuthorityService shows the authorities and what their rotation waits for.
+type AuthorityServiceClient interface {
+	// GetAuthority looks one authority up. Requires the role viewer.
+	GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error)
+	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
+	ListAuthorities(ctx context.Context, in *ListAuthoritiesRequest, opts ...grpc.CallOption) (*ListAuthoritiesResponse, error)
+}
+
+type authorityServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAuthorityServiceClient(cc grpc.ClientConnInterface) AuthorityServiceClient {
+	return &authorityServiceClient{cc}
+}
+
+func (c *authorityServiceClient) GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Authority)
+	err := c.cc.Invoke(ctx, AuthorityService_GetAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) ListAuthorities(ctx context.Context, in *ListAuthoritiesRequest, opts ...grpc.CallOption) (*ListAuthoritiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuthoritiesResponse)
+	err := c.cc.Invoke(ctx, AuthorityService_ListAuthorities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AuthorityServiceServer is the server API for AuthorityService service.
+// All implementations must embed UnimplementedAuthorityServiceServer
+// for forward compatibility.
+//
+// AuthorityService shows the authorities and what their rotation waits for.
+type AuthorityServiceServer interface {
+	// GetAuthority looks one authority up. Requires the role viewer.
+	GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error)
+	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
+	ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error)
+	mustEmbedUnimplementedAuthorityServiceServer()
+}
+
+// UnimplementedAuthorityServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAuthorityServiceServer struct{}
+
+func (UnimplementedAuthorityServiceServer) GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAuthorities not implemented")
+}
+func (UnimplementedAuthorityServiceServer) mustEmbedUnimplementedAuthorityServiceServer() {}
+func (UnimplementedAuthorityServiceServer) testEmbeddedByValue()                          {}
+
+// UnsafeAuthorityServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AuthorityServiceServer will
+// result in compilation errors.
+type UnsafeAuthorityServiceServer interface {
+	mustEmbedUnimplementedAuthorityServiceServer()
+}
+
+func RegisterAuthorityServiceServer(s grpc.ServiceRegistrar, srv AuthorityServiceServer) {
+	// If the following call panics, it indicates UnimplementedAuthorityServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&AuthorityService_ServiceDesc, srv)
+}
+
+func _AuthorityService_GetAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).GetAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_GetAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).GetAuthority(ctx, req.(*GetAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_ListAuthorities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuthoritiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).ListAuthorities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_ListAuthorities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).ListAuthorities(ctx, req.(*ListAuthoritiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// AuthorityService_ServiceDesc is the grpc.ServiceDesc for AuthorityService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var AuthorityService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.AuthorityService",
+	HandlerType: (*AuthorityServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetAuthority",
+			Handler:    _AuthorityService_GetAuthority_Handler,
+		},
+		{
+			MethodName: "ListAuthorities",
+			Handler:    _AuthorityService_ListAuthorities_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}
+
+const (
+	ScheduleService_ListJobs_FullMethodName = "/pando.v1.ScheduleService/ListJobs"
+	ScheduleService_RunJob_FullMethodName   = "/pando.v1.ScheduleService/RunJob"
+)
+
+// ScheduleServiceClient is the client API for ScheduleService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// ScheduleService shows and runs the jobs that recur.
+type ScheduleServiceClient interface {
+	// ListJobs lists the jobs of the replica that answers. Requires the role viewer.
+	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
+	// RunJob runs a job now, on the replica that answers, and returns once it has ended.
+	// Requires the role admin.
+	RunJob(ctx context.Context, in *RunJobRequest, opts ...grpc.CallOption) (*Job, error)
+}
+
+type scheduleServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewScheduleServiceClient(cc grpc.ClientConnInterface) ScheduleServiceClient {
+	return &scheduleServiceClient{cc}
+}
+
+func (c *scheduleServiceClient) ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListJobsResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_ListJobs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) RunJob(ctx context.Context, in *RunJobRequest, opts ...grpc.CallOption) (*Job, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Job)
+	err := c.cc.Invoke(ctx, ScheduleService_RunJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ScheduleServiceServer is the server API for ScheduleService service.
+// All implementations must embed UnimplementedScheduleServiceServer
+// for forward compatibility.
+//
+// ScheduleService shows and runs the jobs that recur.
+type ScheduleServiceServer interface {
+	// ListJobs lists the jobs of the replica that answers. Requires the role viewer.
+	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
+	// RunJob runs a job now, on the replica that answers, and returns once it has ended.
+	// Requires the role admin.
+	RunJob(context.Context, *RunJobRequest) (*Job, error)
+	mustEmbedUnimplementedScheduleServiceServer()
+}
+
+// UnimplementedScheduleServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedScheduleServiceServer struct{}
+
+func (UnimplementedScheduleServiceServer) ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListJobs not implemented")
+}
+func (UnimplementedScheduleServiceServer) RunJob(context.Context, *RunJobRequest) (*Job, error) {
+	return nil, status.Error(codes.Unimplemented, "method RunJob not implemented")
+}
+func (UnimplementedScheduleServiceServer) mustEmbedUnimplementedScheduleServiceServer() {}
+func (UnimplementedScheduleServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeScheduleServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ScheduleServiceServer will
+// result in compilation errors.
+type UnsafeScheduleServiceServer interface {
+	mustEmbedUnimplementedScheduleServiceServer()
+}
+
+func RegisterScheduleServiceServer(s grpc.ServiceRegistrar, srv ScheduleServiceServer) {
+	// If the following call panics, it indicates UnimplementedScheduleServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&ScheduleService_ServiceDesc, srv)
+}
+
+func _ScheduleService_ListJobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListJobsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).ListJobs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_ListJobs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).ListJobs(ctx, req.(*ListJobsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_RunJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RunJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).RunJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_RunJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).RunJob(ctx, req.(*RunJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// ScheduleService_ServiceDesc is the grpc.ServiceDesc for ScheduleService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var ScheduleService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.ScheduleService",
+	HandlerType: (*ScheduleServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListJobs",
+			Handler:    _ScheduleService_ListJobs_Handler,
+		},
+		{
+			MethodName: "RunJob",
+			Handler:    _ScheduleService_RunJob_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

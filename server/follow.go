@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/store"
+)
+
+// followPeriod is how often a replica looks for a new generation when nobody tells it of one:
+// it bounds what a lost notification costs.
+const followPeriod = time.Second
+
+// Generations is where a replica reads the authorities from, and is told that they change; the
+// stores are.
+type Generations interface {
+	Generation(ctx context.Context) (*store.Generation, error)
+	GenerationNumber(ctx context.Context) (uint64, error)
+	Watch(ctx context.Context, changed func()) error
+}
+
+// FollowConfig is how a replica follows the generations.
+type FollowConfig struct {
+	Store Generations
+	// Open opens the keys of a generation and verifies it.
+	Open func(*store.Generation) (*ca.Set, error)
+	// Health is told of every look at the generations: nil when the current one is in use, and
+	// otherwise why it cannot be, while the last good one goes on being used. A database that
+	// cannot be reached is not reported here. It must not block. None: nothing is told.
+	Health func(error)
+}
+
+// follower adopts generations for a service, one at a time.
+type follower struct {
+	service *Service
+	cfg     FollowConfig
+	turn    chan struct{} // holds one value while nobody reads a generation
+
+	mu     sync.Mutex
+	broken string // why the current generation cannot be used, as it was logged last
+}
+
+// Follow makes each new generation current on this replica, within a second of its commit, and
+// wakes those who wait for its trust bundle. It returns nil once ctx has ended, and an error
+// only for a configuration that lacks something. While it runs, a request that finds its
+// issuer inactive looks for the new one at once.
+func (s *Service) Follow(ctx context.Context, cfg FollowConfig) error {
+	if cfg.Store == nil || cfg.Open == nil {
+		return errors.New("server: following needs a store and a way to open generations")
+	}
+	if cfg.Health == nil {
+		cfg.Health = func(error) {}
+	}
+	f := &follower{service: s, cfg: cfg, turn: make(chan struct{}, 1)}
+	f.turn <- struct{}{}
+	s.follower.Store(f)
+	told := make(chan struct{}, 1)
+	var watching sync.WaitGroup
+	watching.Go(func() { f.watch(ctx, told) })
+	defer watching.Wait()
+
+	ticker := time.NewTicker(followPeriod)
+	defer ticker.Stop()
+	for {
+		if err := f.look(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "generation not looked at", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-told:
+		case <-ticker.C:
+		}
+	}
+}
+
+// watch passes on what the store tells, until ctx ends.
+func (f *follower) watch(ctx context.Context, told chan<- struct{}) {
+	for ctx.Err() == nil {
+		err := f.cfg.Store.Watch(ctx, func() {
+			select {
+			case told <- struct{}{}:
+			default:
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		f.service.log.WarnContext(ctx, "changes are looked for, not told of", "error", err)
+		pause(ctx, followPeriod)
+	}
+}
+
+// look adopts the current generation if this replica has another one.
+func (f *follower) look(ctx context.Context) error {
+	number, err := f.cfg.Store.GenerationNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("number of the generation: %w", err)
+	}
+	if number == f.service.Set().Generation() {
+		f.report(ctx, nil)
+		return nil
+	}
+	return f.adopt(ctx, f.service.Set().Generation())
+}
+
+// adopt makes the current generation this replica's, unless that has left stale meanwhile. A
+// generation that cannot be used is not an error of adopt: it is reported, and the last one stays.
+func (f *follower) adopt(ctx context.Context, stale uint64) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.turn:
+	}
+	defer func() { f.turn <- struct{}{} }()
+	if f.service.Set().Generation() != stale {
+		return nil
+	}
+	gen, err := f.cfg.Store.Generation(ctx)
+	if err != nil {
+		return fmt.Errorf("read generation: %w", err)
+	}
+	if gen.Number == stale {
+		return nil
+	}
+	set, err := f.cfg.Open(gen)
+	if err == nil {
+		err = f.service.Adopt(set, time.Now())
+	}
+	if err != nil {
+		err = fmt.Errorf("generation %d cannot be used: %w", gen.Number, err)
+	}
+	f.report(ctx, err)
+	if err == nil {
+		f.service.log.InfoContext(ctx, "generation adopted", "generation", set.Generation(),
+			"sequence", set.Sequence(), "issuer", set.Issuer().ID())
+	}
+	return nil
+}
+
+// report tells of a look, and writes to the log what is new about it.
+func (f *follower) report(ctx context.Context, err error) {
+	f.cfg.Health(err)
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	f.mu.Lock()
+	news := text != f.broken
+	f.broken = text
+	f.mu.Unlock()
+	if news && err != nil {
+		f.service.log.ErrorContext(ctx, "the last good generation stays in use", "error", err)
+	}
+}
+
+// catchUp is for a request whose issuer turned out to be inactive: it looks for the generation
+// after stale now, instead of at the next look.
+func (s *Service) catchUp(ctx context.Context, stale uint64) error {
+	f := s.follower.Load()
+	if f == nil {
+		return store.ErrIssuerInactive
+	}
+	return f.adopt(ctx, stale)
+}
