@@ -1,6 +1,11 @@
 package store
 
-import "time"
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Ack says that the holder of a certificate has the trust bundle with this sequence, or a
 // later one. A holder that has sent one follows; its certificate counts in [Facts] until it
@@ -34,4 +39,14 @@ func (f *Facts) Behind(sequence uint64) int {
 		}
 	}
 	return n
+}
+
+// LatestAcks returns, of several acknowledgements of one certificate, that with the highest
+// sequence only, ordered by serial number. The stores call it: a statement touches a row once,
+// and always in the same order.
+func LatestAcks(acks []Ack) []Ack {
+	sorted := slices.SortedFunc(slices.Values(acks), func(a, b Ack) int {
+		return cmp.Or(bytes.Compare(a.Serial[:], b.Serial[:]), cmp.Compare(b.Sequence, a.Sequence))
+	})
+	return slices.CompactFunc(sorted, func(a, b Ack) bool { return a.Serial == b.Serial })
 }

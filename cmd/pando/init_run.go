@@ -226,7 +226,7 @@ func (o *initOptions) createGeneration(ctx context.Context, db database, v *vaul
 	}
 	// The commit point of the CA. Before it, nothing is lost by starting again; another init
 	// that was faster, from another machine perhaps, makes this one lose the comparison.
-	err = db.ReplaceGeneration(ctx, 0, gen, store.Audit{
+	err = db.ReplaceGeneration(ctx, 0, gen, store.Fence{}, store.Audit{
 		At: now, Actor: "pando init", Action: "generation.replace", Target: "1",
 		Detail: map[string]string{
 			"trust_domain": gen.TrustDomain,

@@ -46,7 +46,7 @@ func (d *deployment) changeGeneration(t *testing.T, change func(*store.Generatio
 	next := *gen
 	next.Number++
 	change(&next)
-	if err := db.ReplaceGeneration(t.Context(), gen.Number, next, store.Audit{At: time.Now(), Actor: "test"}); err != nil {
+	if err := db.ReplaceGeneration(t.Context(), gen.Number, next, store.Fence{}, store.Audit{At: time.Now(), Actor: "test"}); err != nil {
 		t.Fatal(err)
 	}
 }

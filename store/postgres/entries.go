@@ -22,8 +22,7 @@ func (s *Store) CreateEntry(ctx context.Context, e store.Entry, audit store.Audi
 		if err != nil {
 			return false, err
 		}
-		_, err = tx.Exec(ctx, entryVersionBumpSQL)
-		return true, err
+		return true, entriesChanged(ctx, tx)
 	})
 }
 
@@ -62,8 +61,7 @@ func (s *Store) DeleteEntry(ctx context.Context, id string, audit store.Audit) e
 		if tag.RowsAffected() == 0 {
 			return false, store.ErrNotFound
 		}
-		_, err = tx.Exec(ctx, entryVersionBumpSQL)
-		return true, err
+		return true, entriesChanged(ctx, tx)
 	})
 }
 
@@ -74,6 +72,14 @@ func (s *Store) EntryVersion(ctx context.Context) (uint64, error) {
 		return 0, s.classify("read entry version", err)
 	}
 	return uint64(version), nil
+}
+
+// entriesChanged makes every replica look at the entries again once tx has committed.
+func entriesChanged(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, entryVersionBumpSQL); err != nil {
+		return err
+	}
+	return notify(ctx, tx)
 }
 
 func scanEntry(row pgx.CollectableRow) (store.Entry, error) {

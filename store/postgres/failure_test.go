@@ -76,7 +76,7 @@ func TestADatabaseThatIsGoneIsUnavailableUntilItIsBack(t *testing.T) {
 		"EntryVersion":      func() error { _, err := s.EntryVersion(ctx); return err },
 		"Token":             func() error { _, err := s.Token(ctx, [32]byte{1}); return err },
 		"Generation":        func() error { _, err := s.Generation(ctx); return err },
-		"ReplaceGeneration": func() error { return s.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, audit) },
+		"ReplaceGeneration": func() error { return s.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, store.Fence{}, audit) },
 		"Audits":            func() error { _, err := s.Audits(ctx, 0, 1); return err },
 		"Prepare":           func() error { return s.Prepare(ctx, storetest.Now(), storetest.Now()) },
 		"Prune":             func() error { return s.Prune(ctx, storetest.Now(), storetest.Now()) },

@@ -33,31 +33,62 @@ func (s *Store) Generation(ctx context.Context) (*store.Generation, error) {
 	return &g, nil
 }
 
-// ReplaceGeneration makes next current; see [store.Generations].
-func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.Generation, audit store.Audit) error {
+// GenerationNumber is the number of the current generation; see [store.Generations].
+func (s *Store) GenerationNumber(ctx context.Context) (uint64, error) {
+	var number int64
+	if err := s.pool.QueryRow(ctx, generationNumberSQL).Scan(&number); err != nil {
+		return 0, s.classify("read generation number", err)
+	}
+	return uint64(number), nil
+}
+
+// ReplaceGeneration makes next current; see [store.Generations]. It holds the lock that
+// insertions share, so that each of them is judged by the generation before or by next, and
+// is durable before next is when it was judged by the one before.
+func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.Generation, fence store.Fence, audits ...store.Audit) error {
 	if next.Number != from+1 {
 		return fmt.Errorf("replace generation %d by %d: %w", from, next.Number, store.ErrInvalid)
 	}
-	swap := generationNextSQL
-	if from == 0 {
-		swap = generationFirstSQL
-	}
-	return s.change(ctx, "replace generation", audit, func(tx pgx.Tx) (bool, error) {
-		tag, err := tx.Exec(ctx, swap, int64(from), int64(next.Number), next.TrustDomain, int64(next.Sequence),
-			next.PublishedAt, octets(next.WindowKey))
-		if err != nil {
-			return false, err
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockExclusiveSQL); err != nil {
+			return err
 		}
-		if tag.RowsAffected() == 0 {
-			return false, store.ErrConflict
+		if err := checkFence(ctx, tx, fence); err != nil {
+			return err
+		}
+		if err := swapGeneration(ctx, tx, from, &next); err != nil {
+			return err
 		}
 		var batch pgx.Batch
 		batch.Queue(authoritiesDeleteSQL)
 		for at, a := range next.Authorities {
-			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince)
+			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince,
+				a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
 		}
-		return true, tx.SendBatch(ctx, &batch).Close()
+		for _, audit := range audits {
+			queueAudit(&batch, audit)
+		}
+		batch.Queue(notifySQL)
+		return tx.SendBatch(ctx, &batch).Close()
 	})
+	return s.classify("replace generation", err)
+}
+
+// swapGeneration replaces the row of the generation, if the current number is from.
+func swapGeneration(ctx context.Context, tx pgx.Tx, from uint64, next *store.Generation) error {
+	swap := generationNextSQL
+	if from == 0 {
+		swap = generationFirstSQL
+	}
+	tag, err := tx.Exec(ctx, swap, int64(from), int64(next.Number), next.TrustDomain, int64(next.Sequence),
+		next.PublishedAt, octets(next.WindowKey))
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return store.ErrConflict
+	}
+	return nil
 }
 
 // scanAuthority reads a row of generation.sql: the generation, and one authority or none.
@@ -65,12 +96,14 @@ func scanAuthority(rows pgx.Rows, g *store.Generation) error {
 	var (
 		number, sequence        int64
 		id, role, state, parent *string
-		certificate, key        []byte
+		certificate, key, cross []byte
+		crossParent             *string
+		first                   *int64
 		publishedAt             time.Time
 		stateSince              *time.Time
 	)
 	err := rows.Scan(&number, &g.TrustDomain, &sequence, &publishedAt, &g.WindowKey,
-		&id, &role, &state, &parent, &certificate, &key, &stateSince)
+		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first)
 	if err != nil {
 		return err
 	}
@@ -81,8 +114,17 @@ func scanAuthority(rows pgx.Rows, g *store.Generation) error {
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: *id, Role: *role, State: *state, ParentID: *parent,
 		Certificate: certificate, Key: key, StateSince: stateSince.UTC(),
+		CrossParentID: *crossParent, CrossCertificate: some(cross), Sequence: uint64(*first),
 	})
 	return nil
+}
+
+// some makes none of an empty value.
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // octets makes an empty value of none: the columns take no null.

@@ -4,6 +4,10 @@ import _ "embed" // the queries
 
 // The queries, each from the file of its name. They are never changed.
 var (
+	//go:embed queries/ack_delete.sql
+	ackDeleteSQL string
+	//go:embed queries/acknowledge.sql
+	acknowledgeSQL string
 	//go:embed queries/audit_insert.sql
 	auditInsertSQL string
 	//go:embed queries/audits.sql
@@ -26,22 +30,38 @@ var (
 	entryVersionSQL string
 	//go:embed queries/entry_version_bump.sql
 	entryVersionBumpSQL string
+	//go:embed queries/facts_followers.sql
+	factsFollowersSQL string
+	//go:embed queries/facts_issuers.sql
+	factsIssuersSQL string
+	//go:embed queries/fence.sql
+	fenceSQL string
 	//go:embed queries/generation.sql
 	generationSQL string
 	//go:embed queries/generation_first.sql
 	generationFirstSQL string
 	//go:embed queries/generation_next.sql
 	generationNextSQL string
+	//go:embed queries/generation_number.sql
+	generationNumberSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_once.sql
 	insertOnceSQL string
+	//go:embed queries/lease_acquire.sql
+	leaseAcquireSQL string
+	//go:embed queries/lease_release.sql
+	leaseReleaseSQL string
 	//go:embed queries/list_plan.sql
 	listPlanSQL string
+	//go:embed queries/listen.sql
+	listenSQL string
 	//go:embed queries/lock_exclusive.sql
 	lockExclusiveSQL string
 	//go:embed queries/lock_shared.sql
 	lockSharedSQL string
+	//go:embed queries/notify.sql
+	notifySQL string
 	//go:embed queries/partition_create.sql
 	partitionCreateSQL string
 	//go:embed queries/partition_detach.sql
@@ -58,6 +78,8 @@ var (
 	partitionUnlockSQL string
 	//go:embed queries/ping.sql
 	pingSQL string
+	//go:embed queries/prune_acks.sql
+	pruneAcksSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_tokens.sql

@@ -24,6 +24,7 @@ type refusal struct {
 	TokenUsed     bool
 	TokenExpired  bool
 	Replayed      bool
+	Inactive      bool
 	SerialTaken   bool
 }
 
@@ -42,6 +43,8 @@ func (r refusal) err() error {
 		return store.ErrTokenExpired
 	case r.Replayed:
 		return store.ErrReplayed
+	case r.Inactive:
+		return store.ErrIssuerInactive
 	case r.SerialTaken:
 		return store.ErrSerialTaken
 	}
@@ -56,7 +59,7 @@ func (s *Store) explain(ctx context.Context, missing []placed, now time.Time, er
 	}
 	c := newColumns(missing)
 	k := newCredentials(missing)
-	rows, err := s.pool.Query(ctx, refusalsSQL, c.serial, c.notAfter, c.keyHash, c.callerSerial, c.entryID, k.token, now, k.replay)
+	rows, err := s.pool.Query(ctx, refusalsSQL, c.serial, c.notAfter, c.keyHash, c.callerSerial, c.entryID, k.token, now, k.replay, c.issuer)
 	if err == nil {
 		var refusals []refusal
 		refusals, err = pgx.CollectRows(rows, pgx.RowToStructByPos[refusal])

@@ -17,14 +17,17 @@ func (s *Store) Revoke(ctx context.Context, serial store.Serial, at time.Time, r
 			return false, err
 		}
 		tag, err := tx.Exec(ctx, revocationInsertSQL, serial[:], from, to, at, reason)
-		if err != nil || tag.RowsAffected() == 1 {
-			return true, err
-		}
-		var revoked bool
-		if err := tx.QueryRow(ctx, revocationExistsSQL, serial[:]).Scan(&revoked); err != nil {
+		if err != nil {
 			return false, err
 		}
-		if !revoked {
+		if tag.RowsAffected() == 1 {
+			return true, revoked(ctx, tx, serial)
+		}
+		var exists bool
+		if err := tx.QueryRow(ctx, revocationExistsSQL, serial[:]).Scan(&exists); err != nil {
+			return false, err
+		}
+		if !exists {
 			return false, store.ErrNotFound
 		}
 		return false, nil
@@ -38,6 +41,18 @@ func (s *Store) BlockKey(ctx context.Context, keyHash [32]byte, at time.Time, au
 			return false, err
 		}
 		tag, err := tx.Exec(ctx, blockedKeyInsertSQL, keyHash[:], at)
-		return tag.RowsAffected() == 1, err
+		if err != nil || tag.RowsAffected() == 0 {
+			return false, err
+		}
+		return true, notify(ctx, tx)
 	})
+}
+
+// revoked drops the acknowledgement of a certificate that has just been revoked: it counts no
+// more. Acknowledge takes the shared lock, so that none can come between.
+func revoked(ctx context.Context, tx pgx.Tx, serial store.Serial) error {
+	if _, err := tx.Exec(ctx, ackDeleteSQL, serial[:]); err != nil {
+		return err
+	}
+	return notify(ctx, tx)
 }

@@ -47,6 +47,9 @@ var (
 	_ store.EntryVersions = (*Store)(nil)
 	_ store.Tokens        = (*Store)(nil)
 	_ store.Generations   = (*Store)(nil)
+	_ store.Watcher       = (*Store)(nil)
+	_ store.Leases        = (*Store)(nil)
+	_ store.Acks          = (*Store)(nil)
 	_ store.Audits        = (*Store)(nil)
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)
@@ -145,10 +148,15 @@ func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func
 		if err != nil || !changed {
 			return err
 		}
-		_, err = tx.Exec(ctx, auditInsertSQL, audit.At, audit.Actor, audit.Action, audit.Target, detail(audit.Detail))
-		return err
+		var batch pgx.Batch
+		queueAudit(&batch, audit)
+		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return s.classify(op, err)
+}
+
+func queueAudit(batch *pgx.Batch, a store.Audit) {
+	batch.Queue(auditInsertSQL, a.At, a.Actor, a.Action, a.Target, detail(a.Detail))
 }
 
 // detail makes an empty map of none: the column takes no null.

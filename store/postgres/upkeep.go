@@ -11,6 +11,9 @@ const (
 	// replayMargin is how long a JWT is remembered past its expiry, for replicas whose
 	// clocks disagree.
 	replayMargin = time.Hour
+	// ackMargin is how long an acknowledgement is kept past the expiry of its certificate, so
+	// that no replica whose clock is behind counts one less.
+	ackMargin = time.Hour
 )
 
 // Prepare makes a partition for each day from now to until, of the next 100 at most; see
@@ -35,8 +38,11 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if _, err := s.pool.Exec(ctx, pruneTokensSQL, before); err != nil {
 		return s.classify("prune tokens", err)
 	}
-	_, err := s.pool.Exec(ctx, pruneReplaysSQL, now.Add(-replayMargin))
-	return s.classify("prune replays", err)
+	if _, err := s.pool.Exec(ctx, pruneReplaysSQL, now.Add(-replayMargin)); err != nil {
+		return s.classify("prune replays", err)
+	}
+	_, err := s.pool.Exec(ctx, pruneAcksSQL, now.Add(-ackMargin))
+	return s.classify("prune acknowledgements", err)
 }
 
 // dayOf is the UTC day of t, counted since 1 January 1970, as in [store.Serial.Day].

@@ -140,11 +140,16 @@ func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func
 		if err != nil || !changed {
 			return err
 		}
-		detail, err := encode(audit.Detail)
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(ctx, auditInsertSQL, audit.At.UnixMicro(), audit.Actor, audit.Action, audit.Target, detail)
-		return err
+		return t.audit(ctx, audit)
 	})
+}
+
+// audit writes an audit row.
+func (t *tx) audit(ctx context.Context, a store.Audit) error {
+	detail, err := encode(a.Detail)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, auditInsertSQL, a.At.UnixMicro(), a.Actor, a.Action, a.Target, detail)
+	return err
 }

@@ -20,7 +20,7 @@ func (s *Store) CreateEntry(ctx context.Context, e store.Entry, audit store.Audi
 	if err != nil {
 		return fmt.Errorf("create entry: %w", err)
 	}
-	return s.change(ctx, "create entry", audit, func(t *tx) (bool, error) {
+	return s.announced(s.change(ctx, "create entry", audit, func(t *tx) (bool, error) {
 		_, err := t.exec(ctx, entryInsertSQL, e.ID, e.SPIFFEID, string(names), e.Profile, e.Method, e.Issuer,
 			claims, e.CreatedAt.UnixMicro(), e.CreatedBy)
 		if err != nil {
@@ -28,7 +28,7 @@ func (s *Store) CreateEntry(ctx context.Context, e store.Entry, audit store.Audi
 		}
 		_, err = t.exec(ctx, entryVersionBumpSQL)
 		return true, err
-	})
+	}))
 }
 
 // Entry finds an entry by its ID; see [store.Entries].
@@ -51,7 +51,7 @@ func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry
 
 // DeleteEntry deletes an entry and its tokens; see [store.Entries].
 func (s *Store) DeleteEntry(ctx context.Context, id string, audit store.Audit) error {
-	return s.change(ctx, "delete entry", audit, func(t *tx) (bool, error) {
+	return s.announced(s.change(ctx, "delete entry", audit, func(t *tx) (bool, error) {
 		rows, err := t.exec(ctx, entryDeleteSQL, id)
 		if err != nil {
 			return false, err
@@ -61,7 +61,7 @@ func (s *Store) DeleteEntry(ctx context.Context, id string, audit store.Audit) e
 		}
 		_, err = t.exec(ctx, entryVersionBumpSQL)
 		return true, err
-	})
+	}))
 }
 
 // EntryVersion changes with the entries; see [store.EntryVersions].

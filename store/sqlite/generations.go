@@ -25,36 +25,62 @@ func (s *Store) Generation(ctx context.Context) (*store.Generation, error) {
 	return &g, nil
 }
 
+// GenerationNumber is the number of the current generation; see [store.Generations].
+func (s *Store) GenerationNumber(ctx context.Context) (uint64, error) {
+	var number int64
+	if err := s.reader.queryRow(ctx, generationNumberSQL).Scan(&number); err != nil {
+		return 0, classify("read generation number", err)
+	}
+	return uint64(number), nil
+}
+
 // ReplaceGeneration makes next current; see [store.Generations].
-func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.Generation, audit store.Audit) error {
+func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.Generation, fence store.Fence, audits ...store.Audit) error {
 	if next.Number != from+1 {
 		return fmt.Errorf("replace generation %d by %d: %w", from, next.Number, store.ErrInvalid)
 	}
+	return s.announced(s.write(ctx, "replace generation", func(t *tx) error {
+		if err := t.checkFence(ctx, fence); err != nil {
+			return err
+		}
+		if err := t.swapGeneration(ctx, from, &next); err != nil {
+			return err
+		}
+		for _, a := range audits {
+			if err := t.audit(ctx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// swapGeneration replaces the rows of the generation, if the current number is from.
+func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Generation) error {
 	swap := generationNextSQL
 	if from == 0 {
 		swap = generationFirstSQL
 	}
-	return s.change(ctx, "replace generation", audit, func(t *tx) (bool, error) {
-		rows, err := t.exec(ctx, swap, int64(from), int64(next.Number), next.TrustDomain, int64(next.Sequence),
-			next.PublishedAt.UnixMicro(), octets(next.WindowKey))
+	rows, err := t.exec(ctx, swap, int64(from), int64(next.Number), next.TrustDomain, int64(next.Sequence),
+		next.PublishedAt.UnixMicro(), octets(next.WindowKey))
+	if err != nil {
+		return err
+	}
+	if rows == 0 {
+		return store.ErrConflict
+	}
+	if _, err := t.exec(ctx, authoritiesDeleteSQL); err != nil {
+		return err
+	}
+	for at, a := range next.Authorities {
+		_, err := t.exec(ctx, authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID,
+			octets(a.Certificate), octets(a.Key), a.StateSince.UnixMicro(),
+			a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
 		if err != nil {
-			return false, err
+			return err
 		}
-		if rows == 0 {
-			return false, store.ErrConflict
-		}
-		if _, err := t.exec(ctx, authoritiesDeleteSQL); err != nil {
-			return false, err
-		}
-		for at, a := range next.Authorities {
-			_, err := t.exec(ctx, authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID,
-				octets(a.Certificate), octets(a.Key), a.StateSince.UnixMicro())
-			if err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
+	}
+	return nil
 }
 
 // scanAuthority reads a row of generation.sql: the generation, and one authority or none.
@@ -62,11 +88,12 @@ func scanAuthority(from row, g *store.Generation) error {
 	var (
 		number, sequence, publishedAt int64
 		id, role, state, parent       sql.NullString
-		certificate, key              []byte
-		stateSince                    sql.NullInt64
+		certificate, key, cross       []byte
+		stateSince, first             sql.NullInt64
+		crossParent                   sql.NullString
 	)
 	err := from.Scan(&number, &g.TrustDomain, &sequence, &publishedAt, &g.WindowKey,
-		&id, &role, &state, &parent, &certificate, &key, &stateSince)
+		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first)
 	if err != nil {
 		return err
 	}
@@ -77,6 +104,15 @@ func scanAuthority(from row, g *store.Generation) error {
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: id.String, Role: role.String, State: state.String, ParentID: parent.String,
 		Certificate: certificate, Key: key, StateSince: timeOf(stateSince.Int64),
+		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64),
 	})
 	return nil
+}
+
+// some makes none of an empty value.
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }

@@ -82,9 +82,9 @@ func (t *tx) refusal(ctx context.Context, i *store.Issuance, now time.Time) (ref
 		digest := i.Replay.Digest()
 		replay = digest[:]
 	}
-	var callerRevoked, keyBlocked, entryGone, tokenUsed, tokenExpired, replayed, serialTaken bool
-	err = t.queryRow(ctx, refusalsSQL, i.Serial[:], now.UnixMicro(), i.KeyHash[:], octetsOf(&i.CallerSerial), i.EntryID, token, replay).
-		Scan(&callerRevoked, &keyBlocked, &entryGone, &tokenUsed, &tokenExpired, &replayed, &serialTaken)
+	var callerRevoked, keyBlocked, entryGone, tokenUsed, tokenExpired, replayed, inactive, serialTaken bool
+	err = t.queryRow(ctx, refusalsSQL, i.Serial[:], now.UnixMicro(), i.KeyHash[:], octetsOf(&i.CallerSerial), i.EntryID, token, replay, i.Issuer).
+		Scan(&callerRevoked, &keyBlocked, &entryGone, &tokenUsed, &tokenExpired, &replayed, &inactive, &serialTaken)
 	switch {
 	case err != nil:
 		return nil, err
@@ -100,6 +100,8 @@ func (t *tx) refusal(ctx context.Context, i *store.Issuance, now time.Time) (ref
 		return store.ErrTokenExpired, nil
 	case replayed:
 		return store.ErrReplayed, nil
+	case inactive:
+		return store.ErrIssuerInactive, nil
 	case serialTaken:
 		return store.ErrSerialTaken, nil
 	}

@@ -4,6 +4,12 @@ import _ "embed" // the queries
 
 // The queries, each from the file of its name. They are never changed.
 var (
+	//go:embed queries/ack_delete.sql
+	ackDeleteSQL string
+	//go:embed queries/acknowledge.sql
+	acknowledgeSQL string
+	//go:embed queries/acknowledge_replaced.sql
+	acknowledgeReplacedSQL string
 	//go:embed queries/audit_insert.sql
 	auditInsertSQL string
 	//go:embed queries/audits.sql
@@ -30,18 +36,32 @@ var (
 	entryVersionSQL string
 	//go:embed queries/entry_version_bump.sql
 	entryVersionBumpSQL string
+	//go:embed queries/facts_followers.sql
+	factsFollowersSQL string
+	//go:embed queries/facts_issuers.sql
+	factsIssuersSQL string
+	//go:embed queries/fence.sql
+	fenceSQL string
 	//go:embed queries/generation.sql
 	generationSQL string
 	//go:embed queries/generation_first.sql
 	generationFirstSQL string
 	//go:embed queries/generation_next.sql
 	generationNextSQL string
+	//go:embed queries/generation_number.sql
+	generationNumberSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_undo.sql
 	insertUndoSQL string
+	//go:embed queries/lease_acquire.sql
+	leaseAcquireSQL string
+	//go:embed queries/lease_release.sql
+	leaseReleaseSQL string
 	//go:embed queries/ping.sql
 	pingSQL string
+	//go:embed queries/prune_acks.sql
+	pruneAcksSQL string
 	//go:embed queries/prune_certificates.sql
 	pruneCertificatesSQL string
 	//go:embed queries/prune_replays.sql

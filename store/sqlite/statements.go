@@ -6,6 +6,7 @@ func writeQueries() []string {
 		insertSQL, insertUndoSQL, consumeTokenSQL, consumeReplaySQL, refusalsSQL,
 		revocationInsertSQL, revocationExistsSQL, blockedKeyInsertSQL,
 		entryInsertSQL, entryDeleteSQL, entryVersionBumpSQL, tokenInsertSQL,
+		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 	}
@@ -16,5 +17,6 @@ func readQueries() []string {
 	return []string{
 		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
+		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 	}
 }

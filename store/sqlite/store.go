@@ -28,6 +28,8 @@ type Store struct {
 	writer *database // one connection
 	reader *database // the writer again, when the database is in memory
 	lock   *os.File  // nil when the database is in memory
+
+	watchers watchers
 }
 
 var (
@@ -38,6 +40,9 @@ var (
 	_ store.EntryVersions = (*Store)(nil)
 	_ store.Tokens        = (*Store)(nil)
 	_ store.Generations   = (*Store)(nil)
+	_ store.Watcher       = (*Store)(nil)
+	_ store.Leases        = (*Store)(nil)
+	_ store.Acks          = (*Store)(nil)
 	_ store.Audits        = (*Store)(nil)
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)

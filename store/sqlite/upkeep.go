@@ -6,10 +6,13 @@ import (
 )
 
 const (
-	// pruneRows is how many records one transaction of Prune deletes: a few milliseconds.
+	// pruneRows is how many rows one transaction of Prune deletes: a few milliseconds.
 	pruneRows = 500
 	// replayMargin is how long a JWT is remembered past its expiry, as on Postgres.
 	replayMargin = time.Hour
+	// ackMargin is how long an acknowledgement is kept past the expiry of its certificate, as
+	// on Postgres.
+	ackMargin = time.Hour
 )
 
 // Prepare does nothing: one table holds all certificates. See [store.Upkeep].
@@ -21,14 +24,11 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 		before = now // what has not expired is not dropped, whatever the caller computed
 	}
 	limit := before.UTC().Truncate(24 * time.Hour) // whole days, as on Postgres
-	for deleted := int64(pruneRows); deleted == pruneRows; {
-		err := s.write(ctx, "prune records", func(t *tx) (err error) {
-			deleted, err = t.exec(ctx, pruneCertificatesSQL, limit.UnixMicro(), pruneRows)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	if err := s.pruneParts(ctx, "prune records", pruneCertificatesSQL, limit); err != nil {
+		return err
+	}
+	if err := s.pruneParts(ctx, "prune acknowledgements", pruneAcksSQL, now.Add(-ackMargin)); err != nil {
+		return err
 	}
 	return s.write(ctx, "prune tokens", func(t *tx) error {
 		if _, err := t.exec(ctx, pruneTokensSQL, before.UnixMicro()); err != nil {
@@ -37,4 +37,19 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 		_, err := t.exec(ctx, pruneReplaysSQL, now.Add(-replayMargin).UnixMicro())
 		return err
 	})
+}
+
+// pruneParts deletes the rows before limit in many transactions, so that insertions get their
+// turn between.
+func (s *Store) pruneParts(ctx context.Context, op, query string, limit time.Time) error {
+	for deleted := int64(pruneRows); deleted == pruneRows; {
+		err := s.write(ctx, op, func(t *tx) (err error) {
+			deleted, err = t.exec(ctx, query, limit.UnixMicro(), pruneRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

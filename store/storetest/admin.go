@@ -136,7 +136,7 @@ func testGenerations(t *testing.T, a, b Store) {
 	audit := NewAudit("generation.replace", "g")
 	swap := func(what string, from uint64, next store.Generation, want error) {
 		t.Helper()
-		wantError(t, what, a.ReplaceGeneration(ctx, from, next, audit), want)
+		wantError(t, what, a.ReplaceGeneration(ctx, from, next, store.Fence{}, audit), want)
 		current, err := b.Generation(ctx)
 		if want == nil {
 			must(t, err)
@@ -150,7 +150,7 @@ func testGenerations(t *testing.T, a, b Store) {
 	swap("second again", 1, newGeneration(2, "x"), store.ErrConflict)
 	swap("a number that is left out", 2, newGeneration(4), store.ErrInvalid)
 	swap("without authorities", 2, newGeneration(3), nil)
-	wantError(t, "an authority twice", a.ReplaceGeneration(ctx, 3, newGeneration(4, "a", "a"), audit), store.ErrExists)
+	wantError(t, "an authority twice", a.ReplaceGeneration(ctx, 3, newGeneration(4, "a", "a"), store.Fence{}, audit), store.ErrExists)
 	current, err := b.Generation(ctx)
 	must(t, err)
 	wantSame(t, "after all", *current, newGeneration(3))
@@ -164,7 +164,7 @@ func testGenerationRace(t *testing.T, a, b Store) {
 		for n := range 10 {
 			s := []Store{a, b}[n%2]
 			wait.Go(func() {
-				err := s.ReplaceGeneration(ctx, from, newGeneration(from+1, fmt.Sprint(n)), NewAudit("generation.replace", "g"))
+				err := s.ReplaceGeneration(ctx, from, newGeneration(from+1, fmt.Sprint(n)), store.Fence{}, NewAudit("generation.replace", "g"))
 				if err == nil {
 					won.Add(1)
 					return

@@ -135,8 +135,8 @@ func testAudits(t *testing.T, a, b Store) {
 	must(t, a.CreateEntry(ctx, NewEntry("e1", "spiffe://example.org/a"), plain))
 	wantError(t, "second entry", a.CreateEntry(ctx, NewEntry("e1", "spiffe://example.org/a"), NewAudit("entry.create", "again")), store.ErrExists)
 	must(t, b.CreateToken(ctx, NewToken("t1", "e1"), NewAudit("token.create", "t1")))
-	must(t, a.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, NewAudit("generation.replace", "1")))
-	wantError(t, "second first generation", a.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, NewAudit("generation.replace", "again")), store.ErrConflict)
+	must(t, a.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, store.Fence{}, NewAudit("generation.replace", "1")))
+	wantError(t, "second first generation", a.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, store.Fence{}, NewAudit("generation.replace", "again")), store.ErrConflict)
 	must(t, b.DeleteEntry(ctx, "e1", NewAudit("entry.delete", "e1")))
 	wantError(t, "second deletion", b.DeleteEntry(ctx, "e1", NewAudit("entry.delete", "again")), store.ErrNotFound)
 

@@ -19,6 +19,9 @@ type Store interface {
 	store.EntryVersions
 	store.Tokens
 	store.Generations
+	store.Watcher
+	store.Leases
+	store.Acks
 	store.Audits
 	store.Upkeep
 	store.Health

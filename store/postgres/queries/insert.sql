@@ -19,5 +19,6 @@ FROM unnest(
 WHERE (i.caller_serial = '' OR NOT EXISTS (SELECT FROM revocations AS r WHERE r.serial = i.caller_serial))
   AND (i.key_hash = '' OR NOT EXISTS (SELECT FROM blocked_keys AS b WHERE b.key_hash = i.key_hash))
   AND (i.entry_id = '' OR EXISTS (SELECT FROM entries AS e WHERE e.id = i.entry_id))
+  AND (i.issuer IN (SELECT a.id FROM authorities AS a WHERE a.state = 'active') OR NOT EXISTS (SELECT FROM generation))
 ON CONFLICT DO NOTHING
 RETURNING serial

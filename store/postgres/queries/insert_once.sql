@@ -18,6 +18,7 @@ WITH i AS MATERIALIZED (
     WHERE (i.caller_serial = '' OR NOT EXISTS (SELECT FROM revocations AS r WHERE r.serial = i.caller_serial))
       AND (i.key_hash = '' OR NOT EXISTS (SELECT FROM blocked_keys AS b WHERE b.key_hash = i.key_hash))
       AND (i.entry_id = '' OR EXISTS (SELECT FROM entries AS e WHERE e.id = i.entry_id))
+      AND (i.issuer IN (SELECT a.id FROM authorities AS a WHERE a.state = 'active') OR NOT EXISTS (SELECT FROM generation))
 ), consumed AS (
     UPDATE tokens AS t
     SET used_at = $22::timestamptz, used_by = i.serial, used_key = i.key_hash

@@ -8,4 +8,5 @@ SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?1
 WHERE NOT EXISTS (SELECT 1 FROM revocations AS r WHERE r.serial = ?18)
   AND NOT EXISTS (SELECT 1 FROM blocked_keys AS b WHERE b.key_hash = ?6)
   AND (?14 = '' OR EXISTS (SELECT 1 FROM entries AS e WHERE e.id = ?14))
+  AND (EXISTS (SELECT 1 FROM authorities AS a WHERE a.id = ?5 AND a.state = 'active') OR NOT EXISTS (SELECT 1 FROM generation))
 ON CONFLICT DO NOTHING

@@ -1,0 +1,2 @@
+-- Those who watch are told when this transaction commits.
+SELECT pg_notify('pando', '')

@@ -1,0 +1,1 @@
+DELETE FROM acks WHERE not_after < $1

@@ -1,0 +1,1 @@
+DELETE FROM acks WHERE serial = ?1

@@ -1,0 +1,1 @@
+SELECT coalesce(max(g.number), 0) FROM generation AS g
