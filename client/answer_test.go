@@ -177,6 +177,7 @@ func TestBundles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
+				w.old = true // renewal alone
 				s := w.open(nil)
 				before := s.Status()
 				w.mu.Lock()
@@ -193,8 +194,9 @@ func TestBundles(t *testing.T) {
 	}
 }
 
-func TestARotationOfTheRootIsFollowed(t *testing.T) {
+func TestARotationOfTheRootIsFollowedByRenewals(t *testing.T) {
 	inWorld(t, func(w *world) {
+		w.old = true
 		s := w.open(nil)
 		old := *w.pki
 		next := newPKI("example.org")

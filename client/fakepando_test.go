@@ -8,11 +8,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +33,10 @@ type fakePando struct {
 	hook func(n int, w http.ResponseWriter, c fakeCall) bool
 	// edit changes a good answer before it is sent.
 	edit func(n int, c fakeCall, a *answer)
+	// old: there is no trust poll.
+	old bool
+	// pollHook is hook for the polls.
+	pollHook func(n int, w http.ResponseWriter, r *http.Request, p fakePoll) bool
 
 	mu       sync.Mutex
 	roots    []*x509.Certificate
@@ -39,6 +45,17 @@ type fakePando struct {
 	keys     map[string]string // key → the token that may repeat it, "-" if none
 	tokens   map[string]answer // by token + key
 	inFlight int
+	polls    []fakePoll
+	changed  chan struct{}      // closed when there is something to tell
+	windows  map[string]renewal // by serial number
+}
+
+// fakePoll is one poll of the trust as the server saw it.
+type fakePoll struct {
+	At    time.Time
+	Peer  string // serial number of the client certificate in hex
+	After uint64
+	Wait  time.Duration
 }
 
 // fakeCall is one request as the server saw it.
@@ -59,6 +76,7 @@ func newFakePando(complain func(string, ...any)) *fakePando {
 		pki: p, id: "spiffe://example.org/web", lifetime: time.Hour, complain: complain,
 		roots: []*x509.Certificate{p.root}, sequence: 7,
 		keys: make(map[string]string), tokens: make(map[string]answer),
+		changed: make(chan struct{}), windows: make(map[string]renewal),
 	}
 }
 
@@ -81,6 +99,10 @@ func (f *fakePando) serve(l net.Listener, id string) (stop func()) {
 }
 
 func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == trustPath {
+		f.serveTrust(w, r)
+		return
+	}
 	c, err := readCall(r)
 	if err != nil {
 		f.complain("request: %v", err)
@@ -100,6 +122,7 @@ func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.edit != nil {
 		f.edit(n, c, &a)
 	}
+	f.remember(a)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
 	json.NewEncoder(w).Encode(a)
@@ -193,8 +216,12 @@ func (f *fakePando) answerWith(chain []*x509.Certificate) answer {
 	return answer{
 		CertificateChain: encodePEM(chain...),
 		Renewal:          renewal{Start: start, End: start.Add(f.lifetime / 10)},
-		Bundle:           bundle{TrustDomain: f.domain, Sequence: f.sequence, Roots: encodePEM(f.roots...)},
+		Bundle:           f.bundleNow(),
 	}
+}
+
+func (f *fakePando) bundleNow() bundle {
+	return bundle{TrustDomain: f.domain, Sequence: f.sequence, Roots: encodePEM(f.roots...)}
 }
 
 // seen returns the calls so far.
@@ -208,6 +235,109 @@ func writeProblem(w http.ResponseWriter, status int, code, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(problem{Code: code, Detail: detail, RequestID: "req-1"})
+}
+
+// remember keeps the window of a certificate for its polls.
+func (f *fakePando) remember(a answer) {
+	block, _ := pem.Decode([]byte(a.CertificateChain))
+	if block == nil {
+		return
+	}
+	if leaf, err := x509.ParseCertificate(block.Bytes); err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.windows[fmt.Sprintf("%038x", leaf.SerialNumber)] = a.Renewal
+	}
+}
+
+// serveTrust answers a poll when there is something newer, or its time is over.
+func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
+	if f.old {
+		http.NotFound(w, r)
+		return
+	}
+	p, err := readPoll(r)
+	if err != nil {
+		f.complain("poll: %v", err)
+		writeProblem(w, 400, "invalid_request", err.Error())
+		return
+	}
+	f.mu.Lock()
+	f.polls = append(f.polls, p)
+	n := len(f.polls)
+	f.mu.Unlock()
+	if f.pollHook != nil && f.pollHook(n, w, r, p) {
+		return
+	}
+	f.await(r.Context(), p)
+	f.mu.Lock()
+	window := f.windows[p.Peer]
+	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window}
+	f.mu.Unlock()
+	json.NewEncoder(w).Encode(a)
+}
+
+func readPoll(r *http.Request) (fakePoll, error) {
+	p := fakePoll{At: time.Now()}
+	if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" || len(r.TLS.PeerCertificates) == 0 {
+		return p, fmt.Errorf("%s, authorization %q, %d certificates", r.Method, r.Header.Get("Authorization"), len(r.TLS.PeerCertificates))
+	}
+	p.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
+	if time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
+		return p, errors.New("poll with an expired certificate")
+	}
+	var err error
+	if p.After, err = strconv.ParseUint(r.URL.Query().Get("after"), 10, 64); err != nil {
+		return p, err
+	}
+	p.Wait, err = time.ParseDuration(r.URL.Query().Get("wait"))
+	return p, err
+}
+
+// await holds a poll until there is something to tell.
+func (f *fakePando) await(ctx context.Context, p fakePoll) {
+	timer := time.NewTimer(p.Wait)
+	defer timer.Stop()
+	f.mu.Lock()
+	window := f.windows[p.Peer]
+	f.mu.Unlock()
+	for {
+		f.mu.Lock()
+		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window
+		changed := f.changed
+		f.mu.Unlock()
+		if news {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change changes something and wakes the polls that wait.
+func (f *fakePando) change(edit func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	edit()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// publish makes these roots the bundle of a sequence.
+func (f *fakePando) publish(sequence uint64, roots ...*x509.Certificate) {
+	f.change(func() { f.sequence, f.roots = sequence, roots })
+}
+
+// polled returns the polls so far.
+func (f *fakePando) polled() []fakePoll {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fakePoll(nil), f.polls...)
 }
 
 // memory is a network inside the process, so that a fake clock governs it.

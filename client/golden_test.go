@@ -93,6 +93,22 @@ func TestAnswersOfTheGoldenFilesAreUnderstood(t *testing.T) {
 	}
 }
 
+func TestTheGoldenTrustIsUnderstood(t *testing.T) {
+	var a trustAnswer
+	data := golden(t, "trust.json")
+	if err := json.Unmarshal(data, &a); err != nil {
+		t.Fatal(err)
+	}
+	configured := must(configuredTrust([]byte(a.Bundle.Roots)))
+	u, err := learned(data, configured)
+	if err != nil || u.trust == configured || u.trust.sequence != a.Bundle.Sequence || u.trust.sequence == 0 {
+		t.Fatalf("update: %+v, %v", u, err)
+	}
+	if a.Renewal == nil || u.window.start.IsZero() || !u.window.end.After(u.window.start) {
+		t.Errorf("window: %+v", u.window)
+	}
+}
+
 func trimZeros(s string) string {
 	for len(s) > 1 && s[0] == '0' {
 		s = s[1:]

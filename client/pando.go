@@ -3,11 +3,9 @@ package client
 import (
 	"context"
 	"crypto"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -17,11 +15,11 @@ const (
 	renewPath = "/v1/certificates/renew"
 )
 
-// pando is the CA as a Source sees it. It is used by one goroutine at a time, which makes
+// pando is the CA as renewal sees it. It is used by one goroutine at a time, which makes
 // one renewal in flight a fact rather than a rule.
 type pando struct {
 	servers    []string // base URLs
-	dial       func(ctx context.Context, network, address string) (net.Conn, error)
+	dial       dialFunc
 	credential credential
 	algorithm  KeyAlgorithm
 	request    signRequest // without its CSR
@@ -35,19 +33,19 @@ type pando struct {
 	spent bool // the token has enrolled
 }
 
-// call is one question to the CA.
+// call is one question to the CA. Its trust is what the answer must be of; a certificate
+// that it presents is the one that is to be renewed.
 type call struct {
+	contact
 	path    string
 	request signRequest
-	bearer  string           // or
-	client  *tls.Certificate // the certificate that is to be renewed
-	trust   *trust           // what the server and the answer must be of
+	bearer  string // instead of a certificate
 	key     crypto.Signer
 	want    spiffeid.ID // zero: any
 }
 
 // enrol obtains a certificate with the configured credential.
-func (p *pando) enrol(ctx context.Context, t *trust, want spiffeid.ID) (*snapshot, error) {
+func (p *pando) enrol(ctx context.Context, c contact, want spiffeid.ID) (*snapshot, error) {
 	bearer, err := p.credential.bearer(ctx)
 	if err != nil {
 		return nil, err
@@ -56,7 +54,7 @@ func (p *pando) enrol(ctx context.Context, t *trust, want spiffeid.ID) (*snapsho
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.ask(ctx, call{path: signPath, request: p.request, bearer: bearer, trust: t, key: key, want: want})
+	s, err := p.ask(ctx, call{path: signPath, request: p.request, bearer: bearer, contact: c, key: key, want: want})
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
@@ -72,7 +70,7 @@ func (p *pando) renew(ctx context.Context, cur *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
-	s, err := p.ask(ctx, call{path: renewPath, client: &cur.certificate, trust: cur.trust, key: key, want: cur.id})
+	s, err := p.ask(ctx, call{path: renewPath, contact: cur.contact(), key: key, want: cur.id})
 	if err != nil {
 		return nil, fmt.Errorf("renew: %w", err)
 	}
@@ -117,16 +115,20 @@ func (p *pando) ask(ctx context.Context, c call) (*snapshot, error) {
 			p.preferred = n
 			return s, nil
 		}
-		if failure == nil {
-			failure = err
-		} else {
-			failure = fmt.Errorf("%w; %w", failure, err)
-		}
+		failure = also(failure, err)
 		if ctx.Err() != nil || refused(err) {
 			break
 		}
 	}
 	return nil, failure
+}
+
+// also adds what the next server did to what the ones before it did.
+func also(failure, err error) error {
+	if failure == nil {
+		return err
+	}
+	return fmt.Errorf("%w; %w", failure, err)
 }
 
 // refused reports whether a server understood and said no. The others would say the same,

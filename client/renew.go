@@ -25,26 +25,26 @@ const (
 
 // run renews the identity until ctx ends.
 func (s *Source) run(ctx context.Context) {
-	defer close(s.done)
 	var retry time.Time // not before; carries the monotonic clock
 	for {
 		now := time.Now()
 		cur := s.snapshot.Load()
 		wait := max(cur.due(now.Round(0), now.Sub(cur.obtained)), retry.Sub(now))
 		if wait > 0 {
-			if !sleep(ctx, min(wait, maxNap)) {
+			if !s.nap(ctx, min(wait, maxNap)) {
 				return
 			}
 			continue
 		}
 		next, err := s.successor(ctx, cur, now)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil:
+		}
+		if err == nil {
+			err = s.renewed(next)
+		}
+		if err != nil {
 			retry = time.Now().Add(s.failed(cur, err, time.Now()))
-		default:
-			s.adopted(next)
 		}
 	}
 }
@@ -63,13 +63,13 @@ func (s *snapshot) due(wall time.Time, age time.Duration) time.Duration {
 // that, or when the CA will not renew it.
 func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*snapshot, error) {
 	if cur.expired(now) {
-		return s.pando.enrol(ctx, cur.trust, cur.id)
+		return s.pando.enrol(ctx, cur.stranger(), cur.id)
 	}
 	next, err := s.pando.renew(ctx, cur)
 	if !isFinal(err) || s.pando.credential.read == nil {
 		return next, err
 	}
-	next, enrolErr := s.pando.enrol(ctx, cur.trust, cur.id)
+	next, enrolErr := s.pando.enrol(ctx, cur.stranger(), cur.id)
 	if enrolErr != nil {
 		return nil, fmt.Errorf("%w; %w", err, enrolErr)
 	}
@@ -97,6 +97,19 @@ func (s *snapshot) retryLimit(now time.Time) time.Duration {
 		return maxBackoff
 	}
 	return min(maxBackoff, left/4)
+}
+
+// nap waits for d, or until the snapshot is replaced, and reports whether ctx is still alive.
+func (s *Source) nap(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.wake:
+	case <-timer.C:
+	}
+	return ctx.Err() == nil
 }
 
 // sleep waits for d and reports whether ctx is still alive.

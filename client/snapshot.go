@@ -18,10 +18,13 @@ import (
 // replaced as a whole, so that key, chain and roots always belong together.
 type snapshot struct {
 	id          spiffeid.ID
-	certificate tls.Certificate // Leaf is set
-	issuer      string          // ID of the authority that signed it
+	certificate tls.Certificate     // Leaf is set
+	chain       []*x509.Certificate // the same, parsed
+	issuer      string              // ID of the authority that signed it
 	trust       *trust
+	announced   *trust // newer roots of the CA that do not vouch for the certificate; nil: none
 	window      window
+	told        window        // the last window that the CA gave, sensible or not
 	obtained    time.Time     // with the monotonic clock, which no jump of the wall clock moves
 	settle      time.Duration // how long after obtained no renewal starts
 }
@@ -33,6 +36,9 @@ type window struct {
 }
 
 func (s *snapshot) leaf() *x509.Certificate { return s.certificate.Leaf }
+
+// serial is the certificate's serial number as Pando writes it.
+func (s *snapshot) serial() string { return fmt.Sprintf("%038x", s.leaf().SerialNumber) }
 
 // expired reports whether no peer will accept the certificate any more.
 func (s *snapshot) expired(now time.Time) bool { return now.After(s.leaf().NotAfter) }
@@ -52,11 +58,7 @@ func adopt(t *trust, chain []*x509.Certificate, key crypto.PrivateKey, want spif
 	if err := matches(leaf, key); err != nil {
 		return nil, err
 	}
-	at := now
-	if leaf.NotBefore.After(now) && leaf.NotBefore.Sub(now) <= maxAhead {
-		at = leaf.NotBefore // a slow clock here; whether it is valid is for the clocks of peers to say
-	}
-	id, issuer, err := t.verify(chain, x509.ExtKeyUsageAny, at)
+	id, issuer, err := t.verifyOwn(chain, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func adopt(t *trust, chain []*x509.Certificate, key crypto.PrivateKey, want spif
 		return nil, fmt.Errorf("certificate is for %s, want %s", id, want)
 	}
 	s := &snapshot{
-		id: id, trust: t, issuer: authorityID(issuer), obtained: now,
+		id: id, chain: chain, trust: t, issuer: authorityID(issuer), obtained: now,
 		certificate: tls.Certificate{PrivateKey: key, Leaf: leaf},
 	}
 	for _, cert := range chain {
@@ -101,14 +103,33 @@ func matches(leaf *x509.Certificate, key crypto.PrivateKey) error {
 func (s *snapshot) schedule(w window) {
 	notBefore, notAfter := s.leaf().NotBefore, s.leaf().NotAfter
 	lifetime := notAfter.Sub(notBefore)
-	if w.start.Before(notBefore) || !w.start.Before(notAfter) {
+	s.told = w
+	if !s.fits(w) {
 		w = window{start: notBefore.Add(lifetime / 2)}
 	}
-	if w.end.Before(w.start) || w.end.After(notAfter) {
-		w.end = w.start
-	}
-	s.window = w
+	s.window = s.trimmed(w)
 	// If this clock is ahead of the CA's, a window may have begun when the certificate
 	// comes, and again with the next one: this keeps renewals apart even then.
 	s.settle = min(lifetime/20, max(0, notAfter.Sub(s.obtained)/4))
 }
+
+// fits reports whether w starts within the certificate's validity.
+func (s *snapshot) fits(w window) bool {
+	return !w.start.Before(s.leaf().NotBefore) && w.start.Before(s.leaf().NotAfter)
+}
+
+// trimmed returns w with an end that makes sense.
+func (s *snapshot) trimmed(w window) window {
+	if w.end.Before(w.start) || w.end.After(s.leaf().NotAfter) {
+		w.end = w.start
+	}
+	return w
+}
+
+// contact is how to talk to the CA with this certificate.
+func (s *snapshot) contact() contact {
+	return contact{trust: s.trust, announced: s.announced, client: &s.certificate}
+}
+
+// stranger is how to talk to the CA without it.
+func (s *snapshot) stranger() contact { return contact{trust: s.trust, announced: s.announced} }

@@ -19,18 +19,23 @@ type Source struct {
 	log   *slog.Logger
 	pando *pando // used by Open, then by run only
 
-	snapshot atomic.Pointer[snapshot] // never nil once Open returned; stored under mu
+	snapshot atomic.Pointer[snapshot] // never nil once Open returned; stored by install only
+	wake     chan struct{}            // holds one when the snapshot was replaced since run looked
 
-	cancel context.CancelFunc // ends run
-	done   chan struct{}      // closed when run has returned
+	cancel context.CancelFunc // ends run and follow
+	group  sync.WaitGroup     // of both
 
-	mu          sync.Mutex // guards what follows
-	lastSuccess time.Time
-	lastFailure time.Time
-	lastError   error
-	failures    int // since the last success
-	watchers    map[chan Status]func() bool
-	closed      bool
+	mu            sync.Mutex // guards what follows
+	lastSuccess   time.Time
+	lastFailure   time.Time
+	lastError     error
+	failures      int // since the last success
+	bundleUpdated time.Time
+	following     bool
+	followError   error
+	interrupt     context.CancelFunc // ends the poll of the certificate that is replaced; nil: there was none yet
+	watchers      map[chan Status]func() bool
+	closed        bool
 }
 
 // Open obtains an identity and returns a Source that keeps it. It tries again, with
@@ -42,15 +47,22 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pando client: configuration: %w", err)
 	}
-	s := &Source{log: set.log, pando: set.pando, done: make(chan struct{}), watchers: make(map[chan Status]func() bool)}
+	s := &Source{
+		log: set.log, pando: set.pando,
+		wake: make(chan struct{}, 1), watchers: make(map[chan Status]func() bool),
+	}
 	first, err := s.start(ctx, set, cfg.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("pando client: %w", err)
 	}
-	s.adopted(first)
+	if err := s.renewed(first); err != nil {
+		return nil, fmt.Errorf("pando client: %w", err)
+	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	go s.run(running)
+	f := &follower{source: s, servers: set.pando.servers, dial: set.pando.dial}
+	s.group.Go(func() { s.run(running) })
+	s.group.Go(func() { f.run(running) })
 	return s, nil
 }
 
@@ -69,7 +81,7 @@ func (s *Source) start(ctx context.Context, set *settings, existing *tls.Certifi
 	}
 	var last error
 	for failures := 1; ; failures++ {
-		first, err := s.pando.enrol(ctx, set.trust, set.want)
+		first, err := s.pando.enrol(ctx, contact{trust: set.trust}, set.want)
 		switch {
 		case err == nil:
 			return first, nil
@@ -103,7 +115,7 @@ func adoptExisting(t *trust, existing *tls.Certificate, want spiffeid.ID, now ti
 	if err != nil {
 		return nil, err
 	}
-	s.window = window{start: now, end: now}
+	s.window = window{start: now, end: now} // and told stays zero
 	return s, nil
 }
 
@@ -146,12 +158,12 @@ func (s *Source) live(cur *snapshot, now time.Time) error {
 	return err
 }
 
-// Close ends the renewal and every watch, and returns when nothing of the Source is running
+// Close ends the renewal, the poll of the trust and every watch, and returns when nothing of the Source is running
 // any more. The TLS configurations keep working with the last identity until it expires, so
 // that requests in flight can be drained. It never fails, and may be called again.
 func (s *Source) Close() error {
 	s.cancel()
-	<-s.done
+	s.group.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

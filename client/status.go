@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
@@ -18,11 +17,18 @@ type Status struct {
 	RenewalDue     time.Time // start of the renewal window
 	RenewalOverdue time.Time // its end: past this and not renewed, somebody should look
 	BundleSequence uint64    // of the trust bundle; 0 until the CA has sent one
+	BundleUpdated  time.Time // when that bundle was adopted; zero until the CA has sent one
 
 	LastSuccess time.Time // when the certificate came
 	LastFailure time.Time // zero if none ever failed
 	LastError   error     // why the last try failed; nil after a success
 	Failures    int       // tries in a row that failed
+
+	// Following says that the CA answers the polls by which new roots are learned at once.
+	// Without, they are learned with the next certificate. FollowError is why not, and nil
+	// while it does or has yet to.
+	Following   bool
+	FollowError error
 }
 
 // Expired reports whether the certificate was past its end at now.
@@ -40,25 +46,12 @@ func (s *Source) Status() Status {
 func (s *Source) status() Status {
 	cur := s.snapshot.Load()
 	return Status{
-		ID: cur.id, Serial: fmt.Sprintf("%038x", cur.leaf().SerialNumber), Issuer: cur.issuer,
+		ID: cur.id, Serial: cur.serial(), Issuer: cur.issuer,
 		NotBefore: cur.leaf().NotBefore, NotAfter: cur.leaf().NotAfter,
 		RenewalDue: cur.window.start, RenewalOverdue: cur.window.end, BundleSequence: cur.trust.sequence,
+		BundleUpdated: s.bundleUpdated, Following: s.following, FollowError: s.followError,
 		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, LastError: s.lastError, Failures: s.failures,
 	}
-}
-
-// adopted makes next the identity that every handshake from now on has.
-func (s *Source) adopted(next *snapshot) {
-	s.mu.Lock()
-	s.snapshot.Store(next)
-	s.lastSuccess, s.lastError, s.failures = next.obtained, nil, 0
-	st := s.status()
-	for ch := range s.watchers {
-		offer(ch, st)
-	}
-	s.mu.Unlock()
-	s.log.Info("identity obtained", "spiffe_id", st.ID, "serial", st.Serial, "not_after", st.NotAfter,
-		"renewal_due", st.RenewalDue, "bundle_sequence", st.BundleSequence)
 }
 
 // failed records a failure and returns how long to wait before the next try.
@@ -75,9 +68,9 @@ func (s *Source) failed(cur *snapshot, err error, now time.Time) time.Duration {
 }
 
 // Updates returns a channel that carries the current status at once and then one after
-// each new certificate, which is also what brings new roots; failures are not sent. A
-// reader that is slow sees the latest only, and slows nobody. The channel is closed when
-// ctx ends or the Source is closed:
+// each new certificate and each new trust bundle; failures are not sent. A reader that is
+// slow sees the latest only, and slows nobody. The channel is closed when ctx ends or the
+// Source is closed:
 //
 //	for status := range source.Updates(ctx) { … }
 func (s *Source) Updates(ctx context.Context) <-chan Status {

@@ -48,6 +48,11 @@ func newTrust(domain spiffeid.TrustDomain, roots []*x509.Certificate) (*trust, e
 	return t, nil
 }
 
+// newerThan reports whether t replaces o. What the CA sent replaces what was configured.
+func (t *trust) newerThan(o *trust) bool {
+	return t.learned && (!o.learned || t.sequence > o.sequence)
+}
+
 // newer returns the trust after an answer that carries b: the bundle of b if its sequence
 // is higher than the one known, else what is known already. A lower sequence is no failure,
 // because replicas of the CA adopt a change within seconds of each other.
@@ -69,6 +74,3 @@ func (t *trust) newer(b bundle) (*trust, error) {
 	next.sequence, next.learned = b.Sequence, true
 	return next, nil
 }
-
-// server is the identity of the CA's own servers.
-func (t *trust) server() (spiffeid.ID, error) { return spiffeid.Join(t.domain, "pando", "server") }

@@ -38,6 +38,30 @@ func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now ti
 	return id, chains[0][1], nil
 }
 
+// verifyServer verifies the certificates of one of the CA's own servers.
+func (t *trust) verifyServer(certs []*x509.Certificate, now time.Time) error {
+	want, err := spiffeid.Join(t.domain, "pando", "server")
+	if err != nil {
+		return err
+	}
+	id, _, err := t.verify(certs, x509.ExtKeyUsageServerAuth, now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("server's certificate: %w", err)
+	case id != want:
+		return fmt.Errorf("server is %s, want %s", id, want)
+	}
+	return nil
+}
+
+// verifyOwn verifies the certificate of this side as its peers will.
+func (t *trust) verifyOwn(chain []*x509.Certificate, now time.Time) (spiffeid.ID, *x509.Certificate, error) {
+	if leaf := chain[0]; leaf.NotBefore.After(now) && leaf.NotBefore.Sub(now) <= maxAhead {
+		now = leaf.NotBefore // a slow clock here; whether it is valid is for the clocks of peers to say
+	}
+	return t.verify(chain, x509.ExtKeyUsageAny, now)
+}
+
 // leafID checks what can be seen in the leaf alone (X509-SVID, section 5.2).
 func (t *trust) leafID(leaf *x509.Certificate) (spiffeid.ID, error) {
 	id, err := spiffeid.FromCertificate(leaf)

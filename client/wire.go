@@ -10,7 +10,7 @@ import (
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
 
-// The shapes of POST /v1/certificates and POST /v1/certificates/renew. Unknown fields of an
+// The shapes of POST /v1/certificates, POST /v1/certificates/renew and GET /v1/trust. Unknown fields of an
 // answer are ignored, so that a newer server can say more.
 
 // signRequest asks for a certificate. Renewal uses the CSR alone.
@@ -27,6 +27,12 @@ type answer struct {
 	CertificateChain string  `json:"certificate_chain"` // PEM, leaf first
 	Renewal          renewal `json:"renewal"`
 	Bundle           bundle  `json:"bundle"`
+}
+
+// trustAnswer is what a poll of the trust brings.
+type trustAnswer struct {
+	Bundle  bundle   `json:"bundle"`
+	Renewal *renewal `json:"renewal"` // of the certificate that asked; nil: nothing is said
 }
 
 type renewal struct {
@@ -79,4 +85,27 @@ func received(body []byte, t *trust, key crypto.Signer, want spiffeid.ID, now ti
 	}
 	s.schedule(window{start: a.Renewal.Start, end: a.Renewal.End})
 	return s, nil
+}
+
+// update is a trustAnswer that was read.
+type update struct {
+	trust  *trust // the one that was known, unless there is a newer one
+	window window // zero: nothing is said
+}
+
+// learned reads the body of an answer to a poll that was made knowing t.
+func learned(body []byte, t *trust) (update, error) {
+	var a trustAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return update{}, fmt.Errorf("decode answer: %w", err)
+	}
+	next, err := t.newer(a.Bundle)
+	if err != nil {
+		return update{}, fmt.Errorf("answer: %w", err)
+	}
+	u := update{trust: next}
+	if a.Renewal != nil {
+		u.window = window{start: a.Renewal.Start, end: a.Renewal.End}
+	}
+	return u, nil
 }
