@@ -61,6 +61,7 @@ type fakePoll struct {
 // fakeCall is one request as the server saw it.
 type fakeCall struct {
 	At      time.Time
+	Host    string
 	Path    string
 	Bearer  string
 	Peer    string // serial number of the client certificate in hex
@@ -129,7 +130,7 @@ func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func readCall(r *http.Request) (fakeCall, error) {
-	c := fakeCall{At: time.Now(), Path: r.URL.Path}
+	c := fakeCall{At: time.Now(), Host: r.Host, Path: r.URL.Path}
 	c.Bearer = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if len(r.TLS.PeerCertificates) > 0 {
 		c.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
