@@ -1,0 +1,222 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/store"
+)
+
+const (
+	// JobRotate is the name of the job that ticks.
+	JobRotate = "rotate"
+	// LeaseName is the lease of the replica that rotates.
+	LeaseName = "rotation"
+
+	defaultLeaseTTL = time.Minute // several ticks: a leader that misses one leads on
+
+	// maxSteps bounds one tick. A rotation that is behind by more goes on at the next one.
+	maxSteps = 32
+)
+
+// Generations keeps the authorities; see [store.Generations].
+type Generations interface {
+	Generation(ctx context.Context) (*store.Generation, error)
+	ReplaceGeneration(ctx context.Context, from uint64, next store.Generation, fence store.Fence, audits ...store.Audit) error
+}
+
+// Facts counts what is left; see [store.Acks].
+type Facts interface {
+	Facts(ctx context.Context, now time.Time) (*store.Facts, error)
+}
+
+// Store is what a rotation reads and writes.
+type Store interface {
+	Generations
+	Facts
+	store.Leases
+}
+
+// Observer is told of the steps that this replica has carried out.
+type Observer interface {
+	Rotated(step Step)
+}
+
+// RotatorConfig configures a [Rotator].
+type RotatorConfig struct {
+	Store  Store   // required
+	Keys   Keys    // required
+	Policy Policy  // required, valid
+	URLs   ca.URLs // in the certificates of new intermediates
+	Holder string  // required: names this process in the lease; no two processes share it
+
+	LeaseTTL        time.Duration   // 0 means one minute; longer than the time between two ticks
+	RootKey         ca.KeyAlgorithm // of new roots; empty means P-384
+	IntermediateKey ca.KeyAlgorithm // of new intermediates; empty means P-256
+	Observer        Observer        // may be nil
+	Log             *slog.Logger    // none: discarded
+}
+
+// Rotator replaces authorities when they are due. It keeps nothing between two ticks but whether
+// it leads: what there is to do is in the store. It is safe for concurrent use.
+type Rotator struct {
+	cfg   RotatorConfig
+	maker maker
+
+	ticking sync.Mutex // held by the one tick
+
+	mu     sync.Mutex // guards what follows
+	lease  store.Lease
+	status RotatorStatus
+}
+
+// RotatorStatus is what a replica knows of its own part in the rotation.
+type RotatorStatus struct {
+	Leader   bool      // as of LastTick
+	Term     uint64    // of its lease, while it leads
+	LastTick time.Time // that ended without an error; zero: none since the start
+}
+
+// NewRotator returns a Rotator. It does nothing by itself; see Tick.
+func NewRotator(cfg RotatorConfig) (*Rotator, error) {
+	switch {
+	case cfg.Store == nil, cfg.Keys == nil:
+		return nil, errors.New("rotator: store or keys are missing")
+	case cfg.Holder == "":
+		return nil, errors.New("rotator: holder is missing")
+	case cfg.LeaseTTL < 0:
+		return nil, fmt.Errorf("rotator: lease of %s is negative", cfg.LeaseTTL)
+	}
+	if err := cfg.Policy.Validate(); err != nil {
+		return nil, fmt.Errorf("rotator: %w", err)
+	}
+	if err := cfg.URLs.Validate(); err != nil {
+		return nil, fmt.Errorf("rotator: %w", err)
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = defaultLeaseTTL
+	}
+	if cfg.RootKey == "" {
+		cfg.RootKey = ca.ECDSAP384
+	}
+	if cfg.IntermediateKey == "" {
+		cfg.IntermediateKey = ca.ECDSAP256
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Rotator{cfg: cfg, maker: maker{
+		keys: cfg.Keys, policy: cfg.Policy, urls: cfg.URLs, rootKey: cfg.RootKey, intermediateKey: cfg.IntermediateKey,
+	}}, nil
+}
+
+// Tick carries out every step that is due at now, if this replica leads. Each step is one write
+// that happens or does not: a process may die at any line, and the next tick, here or elsewhere,
+// finds either the old generation or the new one. What another replica did first is no error.
+// It is the work of [JobRotate].
+func (r *Rotator) Tick(ctx context.Context, now time.Time) error {
+	r.ticking.Lock()
+	defer r.ticking.Unlock()
+	lease, leads, err := r.lead(ctx)
+	if err != nil {
+		return fmt.Errorf("rotation: %w", err)
+	}
+	for range maxSteps {
+		if !leads {
+			break
+		}
+		step, err := r.step(ctx, lease, now)
+		switch {
+		case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrFenced):
+			r.cfg.Log.WarnContext(ctx, "rotation step lost: another replica was first", "step", step.Kind, "authority", step.Authority, "error", err)
+			leads = false
+			continue
+		case err != nil:
+			return fmt.Errorf("rotation: %w", err)
+		}
+		if step == (Step{}) {
+			break
+		}
+		r.cfg.Log.InfoContext(ctx, "rotation step done", "step", step.Kind, "authority", step.Authority, "reason", step.Reason)
+		if r.cfg.Observer != nil {
+			r.cfg.Observer.Rotated(step)
+		}
+	}
+	r.ticked(lease, leads, now)
+	return nil
+}
+
+// step carries out the most urgent step that is due and can be done; the zero Step when there
+// is none.
+func (r *Rotator) step(ctx context.Context, lease store.Lease, now time.Time) (Step, error) {
+	gen, facts, err := r.read(ctx, now)
+	if errors.Is(err, store.ErrNotFound) {
+		return Step{}, nil // only init makes a first generation
+	}
+	if err != nil {
+		return Step{}, err
+	}
+	steps, err := Plan(gen, r.cfg.Policy, facts, now)
+	if err != nil {
+		return Step{}, err
+	}
+	var failed []error
+	for _, step := range steps {
+		next, err := r.perform(gen, step, now)
+		if err != nil { // a root whose key is elsewhere must not keep others from retiring
+			failed = append(failed, fmt.Errorf("%s for authority %s: %w", step.Kind, step.Authority, err))
+			continue
+		}
+		// This is the commit point. If we crash before, the keys that were made are gone with
+		// the process; after it, there is nothing left to do.
+		err = r.cfg.Store.ReplaceGeneration(ctx, gen.Number, *next, lease.Fence(), audits(gen, next, step, now)...)
+		if err != nil {
+			err = fmt.Errorf("%s for authority %s: %w", step.Kind, step.Authority, err)
+		}
+		return step, err
+	}
+	return Step{}, errors.Join(failed...)
+}
+
+// perform makes what the step needs, and the generation that follows from it.
+func (r *Rotator) perform(gen *store.Generation, step Step, now time.Time) (*store.Generation, error) {
+	v, err := look(gen)
+	if err != nil {
+		return nil, err
+	}
+	made, err := r.maker.materials(v, step, now)
+	if err != nil {
+		return nil, err
+	}
+	return transition(gen, step, made, now)
+}
+
+// read reads the generation, and then what is left under it: in this order, the facts know of
+// every certificate that an authority signed before it stopped.
+func (r *Rotator) read(ctx context.Context, now time.Time) (*store.Generation, *store.Facts, error) {
+	gen, err := r.cfg.Store.Generation(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read generation: %w", err)
+	}
+	facts, err := r.cfg.Store.Facts(ctx, r.cfg.Policy.FactsAt(now))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read facts: %w", err)
+	}
+	return gen, facts, nil
+}
+
+// Gates reads the current generation, and what its authorities wait for at now. It wraps
+// [store.ErrNotFound] before there is one. Any replica may ask.
+func (r *Rotator) Gates(ctx context.Context, now time.Time) (*store.Generation, []Gate, error) {
+	gen, facts, err := r.read(ctx, now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gates: %w", err)
+	}
+	gates, err := Gates(gen, r.cfg.Policy, facts, now)
+	return gen, gates, err
+}

@@ -1,0 +1,106 @@
+package rotation
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/store"
+)
+
+// authority is a row and what its certificate says.
+type authority struct {
+	store.Authority
+	cert *x509.Certificate
+}
+
+func (a *authority) is(role ca.Role, state ca.State) bool {
+	return a.Role == string(role) && a.State == string(state)
+}
+
+// view is a generation as decisions need it. It is read-only.
+type view struct {
+	gen *store.Generation
+	all []*authority // in the order of the generation
+
+	root   *authority // the active one
+	issuer *authority // the active intermediate
+	next   *authority // the prepared root, nil if none
+}
+
+// look reads a generation. It refuses one that no set of transitions leads to.
+func look(gen *store.Generation) (*view, error) {
+	v := &view{gen: gen}
+	for _, row := range gen.Authorities {
+		cert, err := x509.ParseCertificate(row.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("authority %s: %w", row.ID, err)
+		}
+		a := &authority{Authority: row, cert: cert}
+		v.all = append(v.all, a)
+		if err := v.seat(a); err != nil {
+			return nil, err
+		}
+	}
+	if v.root == nil || v.issuer == nil {
+		return nil, errors.New("there is no active root or no active intermediate")
+	}
+	return v, nil
+}
+
+// seat notes an authority of which there may be only one.
+func (v *view) seat(a *authority) error {
+	var place **authority
+	switch {
+	case a.is(ca.RoleRoot, ca.StateActive):
+		place = &v.root
+	case a.is(ca.RoleIntermediate, ca.StateActive):
+		place = &v.issuer
+	case a.is(ca.RoleRoot, ca.StatePrepared):
+		place = &v.next
+	default:
+		return nil
+	}
+	if *place != nil {
+		return fmt.Errorf("authorities %s and %s are both %s", (*place).ID, a.ID, a.State)
+	}
+	*place = a
+	return nil
+}
+
+// any reports whether an authority has this property.
+func (v *view) any(has func(*authority) bool) bool { return slices.ContainsFunc(v.all, has) }
+
+// retiringRoot reports whether the root before the active one is still in use.
+func (v *view) retiringRoot() bool {
+	return v.any(func(a *authority) bool { return a.is(ca.RoleRoot, ca.StateRetiring) })
+}
+
+// under reports whether an intermediate of this root has one of the states.
+func (v *view) under(root *authority, states ...ca.State) bool {
+	return v.any(func(a *authority) bool {
+		return a.ParentID == root.ID && slices.Contains(states, ca.State(a.State))
+	})
+}
+
+// endOfSuccessor is when an intermediate ends that is made now.
+func (v *view) endOfSuccessor(p Policy, now time.Time) time.Time {
+	return earlier(now.Add(p.IntermediateLifetime), v.root.cert.NotAfter)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
