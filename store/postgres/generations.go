@@ -113,7 +113,7 @@ func scanAuthority(rows pgx.Rows, g *store.Generation) error {
 	}
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: *id, Role: *role, State: *state, ParentID: *parent,
-		Certificate: certificate, Key: key, StateSince: stateSince.UTC(),
+		Certificate: certificate, Key: some(key), StateSince: stateSince.UTC(),
 		CrossParentID: *crossParent, CrossCertificate: some(cross), Sequence: uint64(*first),
 	})
 	return nil

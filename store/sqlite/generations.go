@@ -103,7 +103,7 @@ func scanAuthority(from row, g *store.Generation) error {
 	}
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: id.String, Role: role.String, State: state.String, ParentID: parent.String,
-		Certificate: certificate, Key: key, StateSince: timeOf(stateSince.Int64),
+		Certificate: certificate, Key: some(key), StateSince: timeOf(stateSince.Int64),
 		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64),
 	})
 	return nil

@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,80 +112,6 @@ func testTokens(t *testing.T, a, b Store) {
 	_, err = b.Token(ctx, token.Hash)
 	wantError(t, "token of a deleted entry", err, store.ErrNotFound)
 	wantError(t, "issuance for it", insert(t, b, withToken(token)), store.ErrEntryGone)
-}
-
-func newGeneration(number uint64, authorities ...string) store.Generation {
-	g := store.Generation{
-		Number: number, TrustDomain: "example.org", Sequence: number + 10,
-		PublishedAt: Now().Add(time.Duration(number) * time.Hour), WindowKey: []byte{1, byte(number)},
-	}
-	for _, id := range authorities {
-		g.Authorities = append(g.Authorities, store.Authority{
-			ID: id, Role: "root", State: "active", ParentID: "p", Certificate: []byte("c" + id),
-			Key: []byte("k" + id), StateSince: Now(),
-		})
-	}
-	return g
-}
-
-func testGenerations(t *testing.T, a, b Store) {
-	ctx := t.Context()
-	_, err := a.Generation(ctx)
-	wantError(t, "no generation yet", err, store.ErrNotFound)
-	audit := NewAudit("generation.replace", "g")
-	swap := func(what string, from uint64, next store.Generation, want error) {
-		t.Helper()
-		wantError(t, what, a.ReplaceGeneration(ctx, from, next, store.Fence{}, audit), want)
-		current, err := b.Generation(ctx)
-		if want == nil {
-			must(t, err)
-			wantSame(t, what, *current, next)
-		}
-	}
-	swap("second before first", 1, newGeneration(2, "x"), store.ErrConflict)
-	swap("first", 0, newGeneration(1, "z", "a"), nil)
-	swap("first again", 0, newGeneration(1, "y"), store.ErrConflict)
-	swap("second", 1, newGeneration(2, "a", "z", "m"), nil)
-	swap("second again", 1, newGeneration(2, "x"), store.ErrConflict)
-	swap("a number that is left out", 2, newGeneration(4), store.ErrInvalid)
-	swap("without authorities", 2, newGeneration(3), nil)
-	wantError(t, "an authority twice", a.ReplaceGeneration(ctx, 3, newGeneration(4, "a", "a"), store.Fence{}, audit), store.ErrExists)
-	current, err := b.Generation(ctx)
-	must(t, err)
-	wantSame(t, "after all", *current, newGeneration(3))
-}
-
-func testGenerationRace(t *testing.T, a, b Store) {
-	ctx := t.Context()
-	for from := range uint64(3) {
-		var won atomic.Int64
-		var wait sync.WaitGroup
-		for n := range 10 {
-			s := []Store{a, b}[n%2]
-			wait.Go(func() {
-				err := s.ReplaceGeneration(ctx, from, newGeneration(from+1, fmt.Sprint(n)), store.Fence{}, NewAudit("generation.replace", "g"))
-				if err == nil {
-					won.Add(1)
-					return
-				}
-				wantError(t, "loser", err, store.ErrConflict)
-			})
-		}
-		wait.Wait()
-		if won.Load() != 1 {
-			t.Errorf("%d replacements of generation %d, want 1", won.Load(), from)
-		}
-		current, err := b.Generation(ctx)
-		must(t, err)
-		if len(current.Authorities) != 1 || current.Number != from+1 {
-			t.Errorf("generation %d with %d authorities, want %d with 1", current.Number, len(current.Authorities), from+1)
-		}
-	}
-	audits, err := a.Audits(ctx, 0, 10)
-	must(t, err)
-	if len(audits) != 3 {
-		t.Errorf("%d audit rows, want 3", len(audits))
-	}
 }
 
 func testPrepare(t *testing.T, a, b Store) {
