@@ -12,9 +12,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "github.com/pando-ca/pando/api/v1"
 
@@ -120,6 +122,11 @@ func TestGoldenListings(t *testing.T) {
 			httpMethod: http.MethodGet, path: "/v1/entries?method=join_token",
 			rpcMethod: apiv1.EntryService_ListEntries_FullMethodName,
 			message:   &apiv1.ListEntriesRequest{Method: "join_token"}, answer: &apiv1.ListEntriesResponse{},
+		}},
+		"trust": {role: apitest.Workload, out: "trust.json", request: request{
+			httpMethod: http.MethodGet, path: "/v1/trust?after=0&wait=1s",
+			rpcMethod: apiv1.TrustService_GetTrust_FullMethodName,
+			message:   &apiv1.GetTrustRequest{Wait: durationpb.New(time.Second)}, answer: &apiv1.GetTrustResponse{},
 		}},
 		"a join token": {role: apitest.Operator, out: "join-token.json", request: request{
 			httpMethod: http.MethodPost, path: "/v1/join-tokens", body: tokenJSON,
@@ -236,6 +243,7 @@ var masks = []struct {
 	{"a moment", regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)},
 	{"a serial number", regexp.MustCompile(`^[0-9a-f]{38}$`)},
 	{"an authority", regexp.MustCompile(`^[0-9a-f]{16}$`)},
+	{"a fingerprint", regexp.MustCompile(`^[0-9a-f]{64}$`)},
 	{"a request", regexp.MustCompile(`^[0-9a-f]{24}$`)},
 	{"an entry", regexp.MustCompile(`^ent_[0-9a-f]{24}$`)},
 	{"a token's ID", regexp.MustCompile(`^tok_[0-9a-f]{24}$`)},

@@ -42,6 +42,9 @@ func TestEveryRouteIsInTheTable(t *testing.T) {
 		for _, method := range info.Methods {
 			methods++
 			name := "/" + service + "/" + method.Name
+			if _, asked := streamPermissions()[name]; asked && method.IsServerStream {
+				continue
+			}
 			if !covers(func(r request) bool { return r.rpcMethod == name }) {
 				t.Errorf("%s is not in the table", name)
 			}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -76,10 +77,35 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 			request: get("/v1/bundle", apiv1.TrustService_GetBundle_FullMethodName, &apiv1.GetBundleRequest{}, &apiv1.GetBundleResponse{}),
 		},
 	}
-	for name, c := range entryPermissions() {
-		cases[name] = c
-	}
+	maps.Copy(cases, entryPermissions())
+	maps.Copy(cases, rotationPermissions())
 	return cases
+}
+
+func rotationPermissions() map[string]permissionCase {
+	run := get("/v1/schedule/none/run", apiv1.ScheduleService_RunJob_FullMethodName, &apiv1.RunJobRequest{Job: "none"}, &apiv1.Job{})
+	run.httpMethod = http.MethodPost
+	return map[string]permissionCase{
+		"ask for a newer bundle": {
+			op: server.OpTrust, want: [5]string{anon, ok, ok, ok, ok},
+			request: get("/v1/trust", apiv1.TrustService_GetTrust_FullMethodName, &apiv1.GetTrustRequest{}, &apiv1.GetTrustResponse{}),
+		},
+		"look an authority up": {
+			op: server.OpGetAuthority, want: [5]string{anon, perm, none, none, none},
+			request: get("/v1/authorities/none", apiv1.AuthorityService_GetAuthority_FullMethodName,
+				&apiv1.GetAuthorityRequest{Id: "none"}, &apiv1.Authority{}),
+		},
+		"list authorities": {
+			op: server.OpListAuthorities, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/authorities", apiv1.AuthorityService_ListAuthorities_FullMethodName,
+				&apiv1.ListAuthoritiesRequest{}, &apiv1.ListAuthoritiesResponse{}),
+		},
+		"list jobs": {
+			op: server.OpListJobs, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/schedule", apiv1.ScheduleService_ListJobs_FullMethodName, &apiv1.ListJobsRequest{}, &apiv1.ListJobsResponse{}),
+		},
+		"run a job": {op: server.OpRunJob, want: [5]string{anon, perm, perm, perm, none}, request: run},
+	}
 }
 
 func entryPermissions() map[string]permissionCase {
@@ -133,7 +159,7 @@ func TestPermissions(t *testing.T) {
 	for name, c := range permissionCases(t) {
 		covered[c.op] = true
 		t.Run(name, func(t *testing.T) {
-			if c.request.httpMethod == http.MethodPost {
+			if c.request.httpMethod == http.MethodPost && c.op != server.OpRunJob { // which has no body
 				c.request.body = toJSON(t, c.request.message)
 			}
 			var overHTTP, overRPC [5]string

@@ -16,7 +16,7 @@ type ID = spiffeid.ID
 
 // Every use case against every role. The doors have a table of their own over their routes.
 func TestWhoMayDoWhat(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(cfg *server.Config) { cfg.Jobs = &jobs{} })
 	ctx := t.Context()
 	issued := f.issue(t, f.enrol(t), request(t))
 	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
@@ -37,6 +37,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpSign:            func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
 		server.OpRenew:           func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
 		server.OpGetBundle:       func(policy.Caller) error { f.Bundle(); return nil },
+		server.OpTrust:           func(c policy.Caller) error { _, err := f.Trust(ctx, c, 0, 0); return err },
+		server.OpListAuthorities: func(c policy.Caller) error { _, err := f.Authorities(ctx, c); return err },
+		server.OpGetAuthority:    func(c policy.Caller) error { _, err := f.Authority(ctx, c, f.Set().Issuer().ID()); return err },
+		server.OpListJobs:        func(c policy.Caller) error { _, err := f.ListJobs(ctx, c); return err },
+		server.OpRunJob:          func(c policy.Caller) error { _, err := f.RunJob(ctx, c, "prune"); return err },
 	}
 	for _, op := range server.Operations() {
 		if operations[op] == nil {
@@ -53,12 +58,17 @@ func TestWhoMayDoWhat(t *testing.T) {
 	const denied = "permission_denied"
 	expect := map[server.Operation]map[string]string{
 		server.OpGetBundle:      {},
+		server.OpTrust:          {"anonymous": "unauthenticated"},
 		server.OpSign:           {"anonymous": "unauthenticated", "workload": "policy_denied", "viewer": "policy_denied", "unknown role": "policy_denied"},
 		server.OpRenew:          {"anonymous": "unauthenticated", "viewer": denied, "operator": denied, "admin": denied, "unknown role": denied},
 		server.OpGetCertificate: {"anonymous": "unauthenticated", "workload": denied, "unknown role": denied},
 		server.OpCreateEntry:    {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "unknown role": denied},
+		server.OpRunJob:         {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
 	}
-	for _, op := range []server.Operation{server.OpListCertificates, server.OpGetEntry, server.OpListEntries} {
+	for _, op := range []server.Operation{
+		server.OpListCertificates, server.OpGetEntry, server.OpListEntries,
+		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs,
+	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}
 	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken} {

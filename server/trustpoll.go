@@ -49,12 +49,13 @@ func (s *Service) Trust(ctx context.Context, caller policy.Caller, after uint64,
 		case <-trust.next: // a generation with the same bundle ends no poll
 			trust = s.trust.Load()
 			p.acknowledge(trust)
-			continue
 		case <-timer.C:
+			return p.update(trust), nil
 		case <-s.polls.draining:
+			return p.update(trust), nil
 		case <-ctx.Done():
+			return p.update(trust), nil
 		}
-		break
 	}
 	return p.update(trust), nil
 }
@@ -86,7 +87,7 @@ func (s *Service) WatchTrust(ctx context.Context, caller policy.Caller, after ui
 			case <-s.polls.draining:
 				return mayNotWait(KindUnavailable, "unavailable", "this server is about to stop", retryUnavailable)
 			case <-ctx.Done():
-				return ctx.Err()
+				return nil
 			}
 		}
 	}

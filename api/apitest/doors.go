@@ -25,14 +25,18 @@ import (
 
 // Options says how the doors are to be. The zero value is right for most tests.
 type Options struct {
-	Log            *slog.Logger   // default: discarded
-	Observer       door.Observer  // default: none
-	Inserter       store.Inserter // default: the store; writes records
-	Records        store.Records  // default: the store; reads records
-	Authenticate   Authenticate   // default: none; stands before the authenticator
-	RequestTimeout time.Duration  // default: that of the doors
-	BodyTimeout    time.Duration  // default: that of the doors
-	IdentityRate   float64        // default: no limit
+	Log            *slog.Logger    // default: discarded
+	Observer       door.Observer   // default: none
+	Inserter       store.Inserter  // default: the store; writes records
+	Records        store.Records   // default: the store; reads records
+	Acks           server.Acks     // default: the store; keeps acknowledgements
+	Rotation       server.Rotation // default: none
+	Jobs           server.Jobs     // default: none
+	Polls          server.PollLimits
+	Authenticate   Authenticate  // default: none; stands before the authenticator
+	RequestTimeout time.Duration // default: that of the doors
+	BodyTimeout    time.Duration // default: that of the doors
+	IdentityRate   float64       // default: no limit
 	WrapREST       func(http.Handler) http.Handler
 }
 
@@ -52,6 +56,7 @@ type Doors struct {
 	Store   *sqlite.Store
 	Service *server.Service
 	RPC     *rpc.Server
+	Auth    door.Authenticator // of both
 
 	certificates map[Role]tls.Certificate
 }
@@ -72,9 +77,9 @@ func New(tb testing.TB, o Options) *Doors {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	authenticator := d.serve(tb, &o)
-	d.listenREST(tb, o, authenticator)
-	d.listenRPC(tb, o, authenticator)
+	d.Auth = d.serve(tb, &o)
+	d.listenREST(tb, o)
+	d.listenRPC(tb, o)
 	return d
 }
 
@@ -87,11 +92,15 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	if o.Records == nil {
 		o.Records = d.Store
 	}
+	if o.Acks == nil {
+		o.Acks = d.Store
+	}
 	batcher, err := store.NewBatcher(store.BatcherConfig{Inserter: o.Inserter})
 	must(tb, err)
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store,
+		Acks: o.Acks, Rotation: o.Rotation, Jobs: o.Jobs, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)
@@ -124,10 +133,10 @@ func (d *Doors) administrators(tb testing.TB) map[spiffeid.ID]policy.Role {
 	return administrators
 }
 
-func (d *Doors) listenREST(tb testing.TB, o Options, authenticator door.Authenticator) {
+func (d *Doors) listenREST(tb testing.TB, o Options) {
 	tb.Helper()
 	handler, err := rest.New(rest.Config{
-		Service: d.Service, Auth: authenticator, Observer: o.Observer, Log: o.Log,
+		Service: d.Service, Auth: d.Auth, Observer: o.Observer, Log: o.Log,
 		RequestTimeout: o.RequestTimeout, BodyTimeout: o.BodyTimeout,
 	})
 	must(tb, err)
@@ -136,7 +145,7 @@ func (d *Doors) listenREST(tb testing.TB, o Options, authenticator door.Authenti
 	}
 	listener := listen(tb)
 	d.URL = "https://" + listener.Addr().String()
-	httpServer := rest.Server(handler, d.serverTLS(tb), o.Log)
+	httpServer := rest.Server(handler, d.ServerTLS(tb), o.Log)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -147,11 +156,11 @@ func (d *Doors) listenREST(tb testing.TB, o Options, authenticator door.Authenti
 	tb.Cleanup(func() { _ = httpServer.Close(); <-done })
 }
 
-func (d *Doors) listenRPC(tb testing.TB, o Options, authenticator door.Authenticator) {
+func (d *Doors) listenRPC(tb testing.TB, o Options) {
 	tb.Helper()
 	var err error
 	d.RPC, err = rpc.New(rpc.Config{
-		Service: d.Service, Auth: authenticator, TLS: d.serverTLS(tb), Observer: o.Observer, Log: o.Log,
+		Service: d.Service, Auth: d.Auth, TLS: d.ServerTLS(tb), Observer: o.Observer, Log: o.Log,
 		RequestTimeout: o.RequestTimeout, BodyTimeout: o.BodyTimeout,
 	})
 	must(tb, err)
@@ -167,11 +176,14 @@ func (d *Doors) listenRPC(tb testing.TB, o Options, authenticator door.Authentic
 	tb.Cleanup(func() { d.RPC.Stop(); <-done })
 }
 
-// serverTLS asks for a client certificate and leaves its verification to the authenticator.
-func (d *Doors) serverTLS(tb testing.TB) *tls.Config {
+// ServerTLS is the server's side of TLS: it asks for a client certificate and leaves its
+// verification to the authenticator. None of protocols means that the server chooses.
+func (d *Doors) ServerTLS(tb testing.TB, protocols ...string) *tls.Config {
 	tb.Helper()
 	serving := d.PKI.Issue(tb, "spiffe://"+catest.DefaultTrustDomain+"/pando/server", catest.Leaf{DNSNames: []string{"localhost"}})
-	return &tls.Config{Certificates: []tls.Certificate{serving}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	return &tls.Config{
+		Certificates: []tls.Certificate{serving}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12, NextProtos: protocols,
+	}
 }
 
 func listen(tb testing.TB) net.Listener {

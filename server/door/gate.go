@@ -99,8 +99,11 @@ func (g *Gate) Recovered(ctx context.Context, r *Request, value any) error {
 func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	took := time.Since(r.Start)
 	code, level := CodeOK, slog.LevelInfo
-	if failure != nil {
+	switch {
+	case failure != nil:
 		code, level = failure.Code, failureLevel(failure.Kind)
+	case r.Op == server.OpTrust:
+		level = slog.LevelDebug // every follower asks all day, and nothing changes by it
 	}
 	if g.Observer != nil {
 		g.Observer.Request(r.Op, r.Profile, code, took)

@@ -25,7 +25,8 @@ type Config struct {
 	Observer Observer           // none: nothing is told
 	Log      *slog.Logger       // none: discarded
 
-	// RequestTimeout bounds the answer to one request. 0 means 30 seconds.
+	// RequestTimeout bounds the answer to one request, besides the time that it asks the
+	// answer to wait. 0 means 30 seconds.
 	RequestTimeout time.Duration
 	// BodyTimeout bounds the reading of one body. 0 means 10 seconds.
 	BodyTimeout time.Duration
@@ -79,15 +80,17 @@ func newRest(cfg Config) (*rest, error) {
 	d.bundleRoutes()
 	d.entryRoutes()
 	d.tokenRoutes()
+	d.trustRoutes()
+	d.authorityRoutes()
+	d.scheduleRoutes()
 	return d, d.serveDescription()
 }
 
-// ServeHTTP gives a request its number, its deadline and its line in the log, and answers it.
+// ServeHTTP gives a request its number and its line in the log, and answers it.
 func (d *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := &exchange{Request: door.Begin(r.Header.Get(door.RequestIDHeader), time.Now()), w: w}
 	w.Header().Set(door.RequestIDHeader, ex.ID)
-	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), exchangeKey{}, ex), d.cfg.RequestTimeout)
-	defer cancel()
+	ctx := context.WithValue(r.Context(), exchangeKey{}, ex)
 	defer func() { d.end(ctx, ex, recover()) }()
 	d.router.ServeHTTP(ex, r.WithContext(ctx))
 }
@@ -124,8 +127,10 @@ func register[I, O any](d *rest, op server.Operation, route huma.Operation, hand
 	route.RejectUnknownQueryParameters = true
 	route.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humachi.Unwrap(ctx)
-		if d.admit(r, op, ctx.Operation()) {
-			next(ctx)
+		bounded, cancel := context.WithTimeout(r.Context(), d.timeout(op))
+		defer cancel()
+		if d.admit(r.WithContext(bounded), op, ctx.Operation()) {
+			next(huma.WithContext(ctx, bounded))
 		}
 	}}
 	describeRoute(d.api, op, &route)
@@ -138,6 +143,14 @@ func register[I, O any](d *rest, op server.Operation, route huma.Operation, hand
 		return out, nil
 	})
 	d.routes[route.Method+" "+route.Path] = op
+}
+
+// timeout bounds the answer to a request for an operation.
+func (d *rest) timeout(op server.Operation) time.Duration {
+	if op == server.OpTrust {
+		return d.cfg.RequestTimeout + server.MaxTrustWait
+	}
+	return d.cfg.RequestTimeout
 }
 
 // admit reports whether a request may go on, and answers it if not.

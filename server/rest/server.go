@@ -12,8 +12,9 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	// readTimeout bounds header and body together, above the body's own limit.
 	readTimeout = 20 * time.Second
-	// writeTimeout leaves room for the request timeout and a slow reader.
-	writeTimeout = 60 * time.Second
+	// writeTimeout leaves room for the request timeout, the longest wait for a trust bundle, and
+	// a slow reader.
+	writeTimeout = 90 * time.Second
 	// idleTimeout is above the pause between two renewals of a client that keeps its
 	// connection only by chance, and below what connection trackers forget.
 	idleTimeout = 120 * time.Second
@@ -24,9 +25,10 @@ const (
 )
 
 // Server returns an HTTP server with the limits of a door that strangers knock at. Without a
-// TLS configuration it is for plain HTTP. Its owner serves and shuts down.
+// TLS configuration it is for plain HTTP. Its owner serves and shuts down; a shutdown ends
+// first the waiting of those who wait at a handler of [New].
 func Server(handler http.Handler, tlsConfig *tls.Config, log *slog.Logger) *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler:           handler,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -37,4 +39,8 @@ func Server(handler http.Handler, tlsConfig *tls.Config, log *slog.Logger) *http
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // failed handshakes of strangers
 	}
+	if waited, ok := handler.(interface{ Drain() }); ok {
+		s.RegisterOnShutdown(waited.Drain)
+	}
+	return s
 }

@@ -29,18 +29,26 @@ func (c *calls) await(ctx context.Context, _ *tap.Info) (context.Context, error)
 // clockOf is the clock that await has started.
 func clockOf(ctx context.Context) *time.Timer { return ctx.Value(arrivalKey{}).(*time.Timer) }
 
-// timedStream holds each message of a stream to the time that one may take.
+// timedStream holds each message of a stream to the time that one may take, and to the size.
 type timedStream struct {
 	grpc.ServerStream
-	clock *time.Timer
-	limit time.Duration
+	ctx    context.Context
+	method string
+	clock  *time.Timer
+	limit  time.Duration
 }
+
+// Context implements grpc.ServerStream.
+func (s *timedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *timedStream) RecvMsg(into any) error {
 	s.clock.Reset(s.limit)
 	defer s.clock.Stop()
-	return s.ServerStream.RecvMsg(into)
+	if err := s.ServerStream.RecvMsg(into); err != nil {
+		return err
+	}
+	return checkSize(s.method, into)
 }
 
 // checkSize holds a message to the limit of the REST door. gRPC itself knows one limit for all

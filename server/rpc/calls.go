@@ -37,27 +37,45 @@ func (c *calls) unary(ctx context.Context, in any, info *grpc.UnaryServerInfo, h
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	request := door.Begin(first(md[requestIDKey]), time.Now())
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, requestKey{}, request), c.timeout)
+	op := operationOf(info.FullMethod)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, requestKey{}, request), c.timeoutOf(op))
 	defer cancel()
 	defer func() {
-		if panicked := c.gate.Recovered(ctx, request, recover()); panicked != nil {
-			err = panicked
-		}
-		failure := door.Failure(err)
-		c.gate.End(ctx, request, failure)
-		if failure != nil {
-			out, err = nil, statusOf(failure, request.ID)
+		if err = c.end(ctx, request, err, recover()); err != nil {
+			out = nil
 		}
 	}()
 	// The header fails only when the connection is gone, and then nobody reads it.
 	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {request.ID}})
-	if err := c.admit(ctx, request, operationOf(info.FullMethod), md); err != nil {
+	if err := c.admit(ctx, request, op, md); err != nil {
 		return nil, err
 	}
 	if err := checkSize(info.FullMethod, in); err != nil {
 		return nil, err
 	}
 	return handle(ctx, in)
+}
+
+// timeoutOf bounds the answer to a call for an operation.
+func (c *calls) timeoutOf(op server.Operation) time.Duration {
+	if op == server.OpTrust {
+		return c.timeout + server.MaxTrustWait
+	}
+	return c.timeout
+}
+
+// end writes the line of a call to the log, and returns what to tell the caller of err, or of
+// what the handler panicked with.
+func (c *calls) end(ctx context.Context, r *door.Request, err error, panicked any) error {
+	if recovered := c.gate.Recovered(ctx, r, panicked); recovered != nil {
+		err = recovered
+	}
+	failure := door.Failure(err)
+	c.gate.End(ctx, r, failure)
+	if failure == nil {
+		return nil
+	}
+	return statusOf(failure, r.ID)
 }
 
 func (c *calls) admit(ctx context.Context, r *door.Request, op server.Operation, md metadata.MD) error {
@@ -69,15 +87,25 @@ func (c *calls) admit(ctx context.Context, r *door.Request, op server.Operation,
 	return c.gate.Admit(ctx, r, op, credentials)
 }
 
-// stream lets gRPC's own streams pass. Pando has none of its own yet.
-func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+// stream is unary for streams, and lets gRPC's own pass. The first message of who is not known
+// is not read. How long a stream lasts is not bounded but by its connection.
+func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	timed := &timedStream{stream, stream.Context(), info.FullMethod, clockOf(stream.Context()), c.bodyTimeout}
 	if infrastructure(info.FullMethod) {
-		return handle(srv, &timedStream{stream, clockOf(stream.Context()), c.bodyTimeout})
+		return handle(srv, timed)
 	}
-	request := door.Begin("", time.Now())
-	failure := door.Failure(c.gate.Admit(stream.Context(), request, "", auth.Credentials{}))
-	c.gate.End(stream.Context(), request, failure)
-	return statusOf(failure, request.ID)
+	md, _ := metadata.FromIncomingContext(timed.ctx)
+	request := door.Begin(first(md[requestIDKey]), time.Now())
+	timed.ctx = context.WithValue(timed.ctx, requestKey{}, request)
+	defer func() { err = c.end(timed.ctx, request, err, recover()) }()
+	// The header fails only when the connection is gone, and then nobody reads it.
+	_ = stream.SetHeader(metadata.MD{requestIDKey: {request.ID}})
+	bounded, cancel := context.WithTimeout(timed.ctx, c.timeout)
+	defer cancel()
+	if err := c.admit(bounded, request, operationOf(info.FullMethod), md); err != nil {
+		return err
+	}
+	return handle(srv, timed)
 }
 
 // credentialsOf reads what a call shows of its caller. Nothing is judged here.

@@ -146,7 +146,7 @@ func newSignResponse(i *server.Issued, bundle *apiv1.Bundle) *apiv1.SignCertific
 	return &apiv1.SignCertificateResponse{
 		Serial: i.Serial, SpiffeId: i.SPIFFEID, DnsNames: i.DNSNames, Profile: i.Profile, Issuer: i.Issuer,
 		NotBefore: timestamppb.New(i.NotBefore), NotAfter: timestamppb.New(i.NotAfter), CertificateChain: i.Chain,
-		Renewal: &apiv1.Renewal{Start: timestamppb.New(i.Renewal.Start), End: timestamppb.New(i.Renewal.End)},
+		Renewal: newRenewal(i.Renewal.Start, i.Renewal.End),
 		Bundle:  bundle,
 	}
 }

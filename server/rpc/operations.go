@@ -19,6 +19,16 @@ func operationOf(method string) server.Operation {
 		return server.OpListCertificates
 	case apiv1.TrustService_GetBundle_FullMethodName:
 		return server.OpGetBundle
+	case apiv1.TrustService_GetTrust_FullMethodName, apiv1.TrustService_WatchTrust_FullMethodName:
+		return server.OpTrust
+	case apiv1.AuthorityService_GetAuthority_FullMethodName:
+		return server.OpGetAuthority
+	case apiv1.AuthorityService_ListAuthorities_FullMethodName:
+		return server.OpListAuthorities
+	case apiv1.ScheduleService_ListJobs_FullMethodName:
+		return server.OpListJobs
+	case apiv1.ScheduleService_RunJob_FullMethodName:
+		return server.OpRunJob
 	case apiv1.EntryService_CreateEntry_FullMethodName:
 		return server.OpCreateEntry
 	case apiv1.EntryService_GetEntry_FullMethodName:

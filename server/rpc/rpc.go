@@ -30,7 +30,8 @@ type Config struct {
 	Observer Observer           // none: nothing is told
 	Log      *slog.Logger       // none: discarded
 
-	// RequestTimeout bounds the answer to one request. 0 means 30 seconds.
+	// RequestTimeout bounds the answer to one request, besides the time that it asks the
+	// answer to wait. 0 means 30 seconds. A stream that watches has no such bound.
 	RequestTimeout time.Duration
 	// BodyTimeout bounds the arrival of one message. 0 means 10 seconds.
 	BodyTimeout time.Duration
@@ -64,7 +65,8 @@ const (
 // Server is the gRPC door. Its owner serves and stops it as any [grpc.Server].
 type Server struct {
 	*grpc.Server
-	health *health.Server
+	health  *health.Server
+	service *server.Service
 }
 
 // New returns the gRPC door. Until SetServing says otherwise, its health is NOT_SERVING.
@@ -89,11 +91,13 @@ func New(cfg Config) (*Server, error) {
 		timeout:     cfg.RequestTimeout,
 		bodyTimeout: cfg.BodyTimeout,
 	}
-	s := &Server{Server: grpc.NewServer(options(&cfg, calls)...), health: health.NewServer()}
+	s := &Server{Server: grpc.NewServer(options(&cfg, calls)...), health: health.NewServer(), service: cfg.Service}
 	apiv1.RegisterCertificateServiceServer(s, &certificates{service: cfg.Service})
 	apiv1.RegisterTrustServiceServer(s, &trust{service: cfg.Service})
 	apiv1.RegisterEntryServiceServer(s, &entries{service: cfg.Service})
 	apiv1.RegisterJoinTokenServiceServer(s, &joinTokens{service: cfg.Service})
+	apiv1.RegisterAuthorityServiceServer(s, &authorities{service: cfg.Service})
+	apiv1.RegisterScheduleServiceServer(s, &schedule{service: cfg.Service})
 	healthpb.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
 	s.SetServing(false)
@@ -121,6 +125,13 @@ func options(cfg *Config, calls *calls) []grpc.ServerOption {
 		grpc.WriteBufferSize(bufferBytes),
 		grpc.ReadBufferSize(bufferBytes),
 	}
+}
+
+// GracefulStop ends the waiting of those who wait for a trust bundle, and then stops as
+// [grpc.Server.GracefulStop] does.
+func (s *Server) GracefulStop() {
+	s.service.Drain()
+	s.Server.GracefulStop()
 }
 
 // SetServing sets what the health service says of the door as a whole and of each service.

@@ -1,0 +1,52 @@
+package rest
+
+import "time"
+
+// TrustResponse is the current trust bundle, whether or not it is newer than what was asked.
+type TrustResponse struct {
+	Bundle  *Bundle  `json:"bundle" doc:"The bundle."`
+	Renewal *Renewal `json:"renewal,omitempty" doc:"With a client certificate of Pando's: when the server wants it renewed."`
+}
+
+// Authority is a root or an intermediate, and where it stands in its life.
+type Authority struct {
+	ID          string     `json:"id" doc:"Identifier: the start of the SHA-256 of the certificate, as 16 lower-case hex digits." example:"fdd0f9ad3f38ebc1"`
+	Role        string     `json:"role" enum:"root,intermediate" doc:"What it is for."`
+	State       string     `json:"state" enum:"prepared,active,retiring,retired,tainted,revoked" doc:"Where it stands in its life."`
+	ParentID    string     `json:"parent_id,omitempty" doc:"The authority that signed it; unset for a root."`
+	NotBefore   time.Time  `json:"not_before" doc:"Start of the validity period."`
+	NotAfter    time.Time  `json:"not_after" doc:"End of the validity period."`
+	StateSince  *time.Time `json:"state_since,omitempty" doc:"Since when it has the state."`
+	Fingerprint string     `json:"fingerprint" doc:"SHA-256 of the certificate as lower-case hex digits."`
+	Certificate string     `json:"certificate" doc:"The certificate in PEM."`
+	Sequence    uint64     `json:"sequence,omitempty" doc:"Of a root: sequence of the first bundle that held it."`
+	Waiting     string     `json:"waiting,omitempty" doc:"What its next step waits for, for people; unset when it waits for nothing."`
+	OpensAt     *time.Time `json:"opens_at,omitempty" doc:"When its next step is taken at the latest; unset when that is not known."`
+	Live        int32      `json:"live,omitempty" doc:"Certificates under it that are neither expired nor revoked; unset: none."`
+	Followers   int32      `json:"followers,omitempty" doc:"Of a prepared root: live certificates whose holders follow the bundle; unset: none."`
+	Behind      int32      `json:"behind,omitempty" doc:"Of a prepared root: those of the followers that have not acknowledged it; unset: none."`
+}
+
+// AuthorityList is all authorities.
+type AuthorityList struct {
+	Authorities []Authority `json:"authorities" nullable:"false" doc:"In the order in which they were made."`
+}
+
+// Job is work that recurs, as the replica that answers knows it.
+type Job struct {
+	Name         string     `json:"name" doc:"Name of the job." example:"rotate"`
+	Schedule     string     `json:"schedule" doc:"Cron expression in UTC, or @every and an interval." example:"@every 10s"`
+	NextRun      time.Time  `json:"next_run" doc:"When it runs next."`
+	Running      bool       `json:"running,omitempty" doc:"Whether it is running now; unset: it is not."`
+	LastSuccess  *time.Time `json:"last_success,omitempty" doc:"End of the last run that succeeded; unset when there is none since the replica started."`
+	LastDuration string     `json:"last_duration,omitempty" doc:"How long the last run took, whatever became of it; unset when there is none." example:"0.25s"`
+	LastError    string     `json:"last_error,omitempty" doc:"What the last run failed with; unset when it succeeded."`
+	Succeeded    uint64     `json:"succeeded,omitempty" doc:"Runs that succeeded since the replica started; unset: none."`
+	Failed       uint64     `json:"failed,omitempty" doc:"Runs that failed since then; unset: none."`
+	Skipped      uint64     `json:"skipped,omitempty" doc:"Runs that were due since then while an earlier one was running; unset: none."`
+}
+
+// JobList is all jobs.
+type JobList struct {
+	Jobs []Job `json:"jobs" nullable:"false" doc:"In the order in which they were configured."`
+}

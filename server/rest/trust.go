@@ -1,0 +1,57 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pando-ca/pando/server"
+	"github.com/pando-ca/pando/server/door"
+)
+
+func (d *rest) trustRoutes() {
+	register(d, server.OpTrust, huma.Operation{
+		Method: http.MethodGet, Path: "/v1/trust", Summary: "Wait for a trust bundle that is newer",
+		Description: "Answers at once when the bundle is newer than after, and otherwise when it changes or the wait is over, whichever is first. " +
+			"With a client certificate, after is the acknowledgement that its holder has that bundle. Any credential will do.",
+	}, d.getTrust)
+}
+
+type trustInput struct {
+	After uint64 `query:"after" doc:"Sequence of the bundle that the caller has; unset when it has none, which is answered at once."`
+	Wait  string `query:"wait" doc:"How long the answer may take when there is nothing newer; unset: it is given at once. More than 30 seconds count as 30 seconds." example:"30s"`
+}
+type trustOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         *TrustResponse
+}
+
+func (d *rest) getTrust(ctx context.Context, ex *exchange, in *trustInput) (*trustOutput, error) {
+	var wait time.Duration
+	if in.Wait != "" {
+		var err error
+		if wait, err = parseDuration("wait", in.Wait); err != nil {
+			return nil, err
+		}
+		if wait < 0 {
+			return nil, door.Invalid("wait: negative")
+		}
+	}
+	// The limit on the time that a request may take to arrive has done its work. In HTTP/1.1 it
+	// would end the wait: the server reads ahead to notice a client that leaves.
+	_ = http.NewResponseController(ex).SetReadDeadline(time.Time{}) // without a connection there is no limit
+	update, err := d.cfg.Service.Trust(ctx, ex.Caller, in.After, wait)
+	if err != nil {
+		return nil, err
+	}
+	body := &TrustResponse{Bundle: newBundle(update.Bundle)}
+	if !update.Renewal.Start.IsZero() {
+		body.Renewal = &Renewal{Start: update.Renewal.Start.UTC(), End: update.Renewal.End.UTC()}
+	}
+	return &trustOutput{CacheControl: "no-store", Body: body}, nil
+}
+
+// Drain ends the waiting of all who wait here; [Server] sees to it that a shutdown does so.
+func (d *rest) Drain() { d.cfg.Service.Drain() }
