@@ -1,23 +1,22 @@
 package client
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
 )
 
 // fakePando answers as Pando does, and complains when its client breaks a rule.
@@ -33,8 +32,11 @@ type fakePando struct {
 	hook func(n int, w http.ResponseWriter, c fakeCall) bool
 	// edit changes a good answer before it is sent.
 	edit func(n int, c fakeCall, a *answer)
-	// old: there is no trust poll.
-	old bool
+	// old: there is no trust poll, or not at that host.
+	old     bool
+	oldHost string
+	// strict: certificates that do not verify under the bundle are complained of.
+	strict bool
 	// pollHook is hook for the polls.
 	pollHook func(n int, w http.ResponseWriter, r *http.Request, p fakePoll) bool
 
@@ -45,17 +47,11 @@ type fakePando struct {
 	keys     map[string]string // key → the token that may repeat it, "-" if none
 	tokens   map[string]answer // by token + key
 	inFlight int
+	serving  map[string]*tls.Certificate // by identity
 	polls    []fakePoll
+	unheard  []time.Time        // when somebody asked for what is not there
 	changed  chan struct{}      // closed when there is something to tell
 	windows  map[string]renewal // by serial number
-}
-
-// fakePoll is one poll of the trust as the server saw it.
-type fakePoll struct {
-	At    time.Time
-	Peer  string // serial number of the client certificate in hex
-	After uint64
-	Wait  time.Duration
 }
 
 // fakeCall is one request as the server saw it.
@@ -78,15 +74,23 @@ func newFakePando(complain func(string, ...any)) *fakePando {
 		roots: []*x509.Certificate{p.root}, sequence: 7,
 		keys: make(map[string]string), tokens: make(map[string]answer),
 		changed: make(chan struct{}), windows: make(map[string]renewal),
+		serving: make(map[string]*tls.Certificate),
 	}
 }
 
 // serve serves on l until stop is called, as the identity id.
 func (f *fakePando) serve(l net.Listener, id string) (stop func()) {
-	cert := f.identity(leafTemplate(id, 90*24*time.Hour))
+	f.change(func() { f.serveWith(id, f.pki) })
 	server := &http.Server{
 		Handler: f, ErrorLog: log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert},
+		TLSConfig: &tls.Config{
+			ClientAuth: tls.RequestClientCert,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				return f.serving[id], nil
+			},
+		},
 	}
 	done := make(chan struct{})
 	go func() {
@@ -99,7 +103,27 @@ func (f *fakePando) serve(l net.Listener, id string) (stop func()) {
 	}
 }
 
+// serveWith gives the server of an identity a certificate of p. The caller holds mu.
+func (f *fakePando) serveWith(id string, p *pki) {
+	cert := p.identity(leafTemplate(id, 90*24*time.Hour))
+	f.serving[id] = &cert
+}
+
+// check complains of a certificate that Pando would not take.
+func (f *fakePando) check(r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.strict || len(r.TLS.PeerCertificates) == 0 {
+		return
+	}
+	held := must(newTrust(must(spiffeid.ParseTrustDomain(f.domain)), f.roots))
+	if _, _, err := held.verify(r.TLS.PeerCertificates, x509.ExtKeyUsageClientAuth, time.Now()); err != nil {
+		f.complain("%s: %v", r.URL.Path, err)
+	}
+}
+
 func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.check(r)
 	if r.URL.Path == trustPath {
 		f.serveTrust(w, r)
 		return
@@ -250,153 +274,3 @@ func (f *fakePando) remember(a answer) {
 		f.windows[fmt.Sprintf("%038x", leaf.SerialNumber)] = a.Renewal
 	}
 }
-
-// serveTrust answers a poll when there is something newer, or its time is over.
-func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
-	if f.old {
-		http.NotFound(w, r)
-		return
-	}
-	p, err := readPoll(r)
-	if err != nil {
-		f.complain("poll: %v", err)
-		writeProblem(w, 400, "invalid_request", err.Error())
-		return
-	}
-	f.mu.Lock()
-	f.polls = append(f.polls, p)
-	n := len(f.polls)
-	f.mu.Unlock()
-	if f.pollHook != nil && f.pollHook(n, w, r, p) {
-		return
-	}
-	f.await(r.Context(), p)
-	f.mu.Lock()
-	window := f.windows[p.Peer]
-	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window}
-	f.mu.Unlock()
-	json.NewEncoder(w).Encode(a)
-}
-
-func readPoll(r *http.Request) (fakePoll, error) {
-	p := fakePoll{At: time.Now()}
-	if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" || len(r.TLS.PeerCertificates) == 0 {
-		return p, fmt.Errorf("%s, authorization %q, %d certificates", r.Method, r.Header.Get("Authorization"), len(r.TLS.PeerCertificates))
-	}
-	p.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
-	if time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
-		return p, errors.New("poll with an expired certificate")
-	}
-	var err error
-	if p.After, err = strconv.ParseUint(r.URL.Query().Get("after"), 10, 64); err != nil {
-		return p, err
-	}
-	p.Wait, err = time.ParseDuration(r.URL.Query().Get("wait"))
-	return p, err
-}
-
-// await holds a poll until there is something to tell.
-func (f *fakePando) await(ctx context.Context, p fakePoll) {
-	timer := time.NewTimer(p.Wait)
-	defer timer.Stop()
-	f.mu.Lock()
-	window := f.windows[p.Peer]
-	f.mu.Unlock()
-	for {
-		f.mu.Lock()
-		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window
-		changed := f.changed
-		f.mu.Unlock()
-		if news {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// change changes something and wakes the polls that wait.
-func (f *fakePando) change(edit func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	edit()
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-// publish makes these roots the bundle of a sequence.
-func (f *fakePando) publish(sequence uint64, roots ...*x509.Certificate) {
-	f.change(func() { f.sequence, f.roots = sequence, roots })
-}
-
-// polled returns the polls so far.
-func (f *fakePando) polled() []fakePoll {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]fakePoll(nil), f.polls...)
-}
-
-// memory is a network inside the process, so that a fake clock governs it.
-type memory struct {
-	mu        sync.Mutex
-	listeners map[string]*memoryListener
-	dials     []string
-}
-
-func newMemory() *memory { return &memory{listeners: make(map[string]*memoryListener)} }
-
-func (m *memory) listen(address string) net.Listener {
-	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.listeners[address] = l
-	return l
-}
-
-// DialContext is for Config.DialContext.
-func (m *memory) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
-	m.mu.Lock()
-	l := m.listeners[address]
-	m.dials = append(m.dials, address)
-	m.mu.Unlock()
-	refusedErr := fmt.Errorf("dial %s: connection refused", address)
-	if l == nil {
-		return nil, refusedErr
-	}
-	here, there := net.Pipe()
-	select {
-	case l.conns <- there:
-		return here, nil
-	case <-l.closed:
-		return nil, refusedErr
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-type memoryListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memoryListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }

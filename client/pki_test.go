@@ -23,6 +23,7 @@ type pki struct {
 	issuer   *x509.Certificate
 	rootKey  crypto.Signer
 	issueKey crypto.Signer
+	cross    *x509.Certificate // of the root by an older one; nil: none
 }
 
 func must[T any](v T, err error) T {
@@ -44,8 +45,9 @@ func newTestKey() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P25
 
 // authority makes a CA certificate, signed by the root; a root if parent is nil.
 func (p *pki) authority(name string, notAfter time.Time, key crypto.PublicKey, parent *x509.Certificate) *x509.Certificate {
+	serial := newSerial()
 	template := &x509.Certificate{
-		SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name + " of " + p.domain},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name + " " + serial.Text(16)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter,
 		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		URIs: []*url.URL{must(url.Parse("spiffe://" + p.domain))},
@@ -55,6 +57,19 @@ func (p *pki) authority(name string, notAfter time.Time, key crypto.PublicKey, p
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, parent, key, p.rootKey))
 	return must(x509.ParseCertificate(der))
+}
+
+// crossed returns p with chains that end in its root as signed by the root of old.
+func (p *pki) crossed(old *pki) *pki {
+	template := &x509.Certificate{
+		SerialNumber: newSerial(), Subject: p.root.Subject, SubjectKeyId: p.root.SubjectKeyId,
+		NotBefore: p.root.NotBefore, NotAfter: old.root.NotAfter,
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: p.root.KeyUsage, URIs: p.root.URIs,
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, old.root, p.rootKey.Public(), old.rootKey))
+	both := *p
+	both.cross = must(x509.ParseCertificate(der))
+	return &both
 }
 
 func newSerial() *big.Int {
@@ -78,7 +93,11 @@ func leafTemplate(id string, d time.Duration) *x509.Certificate {
 // sign returns the chain of a leaf, without the root.
 func (p *pki) sign(template *x509.Certificate, key crypto.PublicKey) []*x509.Certificate {
 	der := must(x509.CreateCertificate(rand.Reader, template, p.issuer, key, p.issueKey))
-	return []*x509.Certificate{must(x509.ParseCertificate(der)), p.issuer}
+	chain := []*x509.Certificate{must(x509.ParseCertificate(der)), p.issuer}
+	if p.cross != nil {
+		chain = append(chain, p.cross)
+	}
+	return chain
 }
 
 // identity returns a certificate with its key, as a peer holds it.

@@ -55,6 +55,10 @@ func connect() (here, there net.Conn) {
 // the other and the client has its session ticket.
 func handshake(client, server *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	here, there := connect()
+	return handshakeOver(here, there, client, server)
+}
+
+func handshakeOver(here, there net.Conn, client, server *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	defer here.Close()
 	done := make(chan error, 1)
 	go func() {

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// fakePoll is one poll of the trust as the server saw it.
+type fakePoll struct {
+	At    time.Time
+	Peer  string // serial number of the client certificate in hex
+	After uint64
+	Wait  time.Duration
+}
+
+// serveTrust answers a poll when there is something newer, or its time is over.
+func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
+	if f.old || r.Host == f.oldHost {
+		f.change(func() { f.unheard = append(f.unheard, time.Now()) })
+		http.NotFound(w, r)
+		return
+	}
+	p, err := readPoll(r)
+	if err != nil {
+		f.complain("poll: %v", err)
+		writeProblem(w, 400, "invalid_request", err.Error())
+		return
+	}
+	f.mu.Lock()
+	f.polls = append(f.polls, p)
+	n := len(f.polls)
+	f.mu.Unlock()
+	if f.pollHook != nil && f.pollHook(n, w, r, p) {
+		return
+	}
+	f.await(r.Context(), p)
+	f.mu.Lock()
+	window := f.windows[p.Peer]
+	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window}
+	f.mu.Unlock()
+	json.NewEncoder(w).Encode(a)
+}
+
+func readPoll(r *http.Request) (fakePoll, error) {
+	p := fakePoll{At: time.Now()}
+	if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" || len(r.TLS.PeerCertificates) == 0 {
+		return p, fmt.Errorf("%s, authorization %q, %d certificates", r.Method, r.Header.Get("Authorization"), len(r.TLS.PeerCertificates))
+	}
+	p.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
+	if time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
+		return p, errors.New("poll with an expired certificate")
+	}
+	var err error
+	if p.After, err = strconv.ParseUint(r.URL.Query().Get("after"), 10, 64); err != nil {
+		return p, err
+	}
+	p.Wait, err = time.ParseDuration(r.URL.Query().Get("wait"))
+	return p, err
+}
+
+// await holds a poll until there is something to tell.
+func (f *fakePando) await(ctx context.Context, p fakePoll) {
+	timer := time.NewTimer(p.Wait)
+	defer timer.Stop()
+	f.mu.Lock()
+	window := f.windows[p.Peer]
+	f.mu.Unlock()
+	for {
+		f.mu.Lock()
+		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window
+		changed := f.changed
+		f.mu.Unlock()
+		if news {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change changes something and wakes the polls that wait.
+func (f *fakePando) change(edit func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	edit()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// publish makes these roots the bundle of a sequence.
+func (f *fakePando) publish(sequence uint64, roots ...*x509.Certificate) {
+	f.change(func() { f.sequence, f.roots = sequence, roots })
+}
+
+// polled returns the polls so far.
+func (f *fakePando) polled() []fakePoll {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fakePoll(nil), f.polls...)
+}
