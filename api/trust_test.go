@@ -173,17 +173,20 @@ func adopt(t *testing.T, doors *apitest.Doors, set *ca.Set) {
 // counts while a client waits, in either version of HTTP.
 func TestTimeoutsDoNotCutAWait(t *testing.T) {
 	const limit = 50 * time.Millisecond
-	for _, version := range []string{"http/1.1", "h2"} {
-		t.Run(version, func(t *testing.T) {
+	var one, two http.Protocols
+	one.SetHTTP1(true)
+	two.SetHTTP2(true)
+	for _, version := range []http.Protocols{one, two} {
+		t.Run(version.String(), func(t *testing.T) {
 			doors := apitest.New(t, apitest.Options{})
 			handler, err := rest.New(rest.Config{Service: doors.Service, Auth: doors.Auth, RequestTimeout: limit})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := rest.Server(handler, doors.ServerTLS(t, version), slog.New(slog.DiscardHandler))
-			s.ReadTimeout = limit
+			s := rest.Server(handler, doors.ServerTLS(t), slog.New(slog.DiscardHandler))
+			s.ReadTimeout, s.Protocols = limit, &version
 			client := doors.HTTP(t, apitest.Workload)
-			client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+			client.Transport.(*http.Transport).Protocols = &version
 			url := serveREST(t, s)
 			start := time.Now()
 			got := await(t, pollREST(t, client, url, "?after=1&wait=300ms"))
@@ -227,7 +230,7 @@ func TestAStopEndsWaitsAtOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := rest.Server(handler, doors.ServerTLS(t, "h2", "http/1.1"), slog.New(slog.DiscardHandler))
+			s := rest.Server(handler, doors.ServerTLS(t), slog.New(slog.DiscardHandler))
 			overHTTP := pollREST(t, doors.HTTP(t, apitest.Workload), serveREST(t, s), "?after=1&wait=30s")
 			acks.await(t, 1)
 			overRPC := pollGRPC(t, doors.GRPC(t, apitest.Viewer), 1)

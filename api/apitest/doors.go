@@ -177,13 +177,11 @@ func (d *Doors) listenRPC(tb testing.TB, o Options) {
 }
 
 // ServerTLS is the server's side of TLS: it asks for a client certificate and leaves its
-// verification to the authenticator. None of protocols means that the server chooses.
-func (d *Doors) ServerTLS(tb testing.TB, protocols ...string) *tls.Config {
+// verification to the authenticator.
+func (d *Doors) ServerTLS(tb testing.TB) *tls.Config {
 	tb.Helper()
 	serving := d.PKI.Issue(tb, "spiffe://"+catest.DefaultTrustDomain+"/pando/server", catest.Leaf{DNSNames: []string{"localhost"}})
-	return &tls.Config{
-		Certificates: []tls.Certificate{serving}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12, NextProtos: protocols,
-	}
+	return &tls.Config{Certificates: []tls.Certificate{serving}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 }
 
 func listen(tb testing.TB) net.Listener {

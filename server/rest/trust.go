@@ -39,9 +39,6 @@ func (d *rest) getTrust(ctx context.Context, ex *exchange, in *trustInput) (*tru
 			return nil, door.Invalid("wait: negative")
 		}
 	}
-	// The limit on the time that a request may take to arrive has done its work. In HTTP/1.1 it
-	// would end the wait: the server reads ahead to notice a client that leaves.
-	_ = http.NewResponseController(ex).SetReadDeadline(time.Time{}) // without a connection there is no limit
 	update, err := d.cfg.Service.Trust(ctx, ex.Caller, in.After, wait)
 	if err != nil {
 		return nil, err
