@@ -17,6 +17,12 @@
 // inserts, so that every replica gives the same answer. Revoking and blocking wait
 // for the insertions in flight and are seen by each one that follows.
 //
+// The issuer is judged in the same place: once a generation is replaced, nothing that an
+// authority which is no longer active has signed is written any more ([ErrIssuerInactive]),
+// and all that was written before is seen by [Acks].Facts. So a rotation may take "no live
+// certificate is left under this issuer" for good. Its writes carry the term of a lease
+// ([Fence]): a leader that slept and woke up changes nothing.
+//
 // State changes other than issuance carry an [Audit] row, written in the same
 // transaction.
 package store

@@ -14,9 +14,10 @@ type Inserter interface {
 	// InsertBatch writes the batch in one transaction (a few, when rows of it ask for the
 	// same one-use credential). When it returns nil, each issuance is either durable (its
 	// error is nil) or refused (its error is one of ErrSerialTaken, ErrCallerRevoked,
-	// ErrKeyBlocked, ErrEntryGone, ErrTokenUsed, ErrTokenExpired, ErrReplayed, ErrInvalid,
-	// in this order of precedence but ErrSerialTaken last) and left no row; or its error
-	// is any other one, such as ErrUnavailable, and it may not be released. A join token
+	// ErrKeyBlocked, ErrEntryGone, ErrTokenUsed, ErrTokenExpired, ErrReplayed,
+	// ErrIssuerInactive, ErrInvalid, in this order of precedence but ErrSerialTaken last:
+	// those that signing again may help come after those that it cannot) and left no row;
+	// or its error is any other one, such as ErrUnavailable, and it may not be released. A join token
 	// or a JWT that appears twice in a batch is consumed by the first that nothing else
 	// refuses. When InsertBatch returns an error, nothing may be released.
 	// now is the time that join tokens are judged by.
@@ -101,9 +102,11 @@ type Leases interface {
 type Acks interface {
 	// Acknowledge writes the acknowledgements in one transaction. The highest sequence of a
 	// certificate stands. The certificate that one of them renews (Record.Replaces) no longer
-	// counts as following.
+	// counts as following, also if its own acknowledgement comes later. One for a certificate
+	// that is revoked is dropped.
 	Acknowledge(ctx context.Context, acks []Ack) error
-	// Facts counts, at now. Its cost does not grow with the records that have expired.
+	// Facts counts, at now. Its cost does not grow with the records that have expired; it does
+	// with those that live, to some tenths of a second for a million: call it once a tick.
 	Facts(ctx context.Context, now time.Time) (*Facts, error)
 }
 

@@ -70,6 +70,13 @@ func benchmarkStore(b *testing.B) (*postgres.Store, *pgserver.Server) {
 	if err := s.Prepare(b.Context(), now, now.Add(48*time.Hour)); err != nil {
 		b.Fatal(err)
 	}
+	gen := store.Generation{Number: 1, PublishedAt: now, Authorities: []store.Authority{
+		{ID: "root", Role: "root", State: "active", StateSince: now},
+		{ID: storetest.NewIssuance("", now).Issuer, Role: "intermediate", State: "active", StateSince: now},
+	}}
+	if err := s.ReplaceGeneration(b.Context(), 0, gen, store.Fence{}); err != nil {
+		b.Fatal(err)
+	}
 	if err := s.CreateEntry(b.Context(), storetest.NewEntry("e", "spiffe://example.org/w"), storetest.NewAudit("entry.create", "e")); err != nil {
 		b.Fatal(err)
 	}

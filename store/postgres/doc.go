@@ -14,6 +14,14 @@
 // refusals are rare. If the connection breaks between, the outcome of the whole batch is
 // unknown, and store.ErrUnavailable says so.
 //
+// # Who follows
+//
+// A generation is replaced under that lock too, so that each certificate is either durable
+// before, and counted by Facts, or judged by the generation that came after. Facts counts live
+// certificates as the index entries of an issuer that have not expired, less the revocations,
+// and never reads a record; an acknowledgement has a row of its own, which a revocation deletes
+// and which a successor's marks.
+//
 // # Partitions
 //
 // The certificates are partitioned by the UTC day of not_after. Prepare makes partitions for

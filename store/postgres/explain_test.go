@@ -70,10 +70,49 @@ func TestPlans(t *testing.T) {
 	t.Run("an insertion looks up its conditions by index", func(t *testing.T) {
 		rows := []placed{{Issuance: storetest.NewIssuance("spiffe://example.org/w", now)}}
 		plan := explain(t, s, sessionSQL, insertSQL, newColumns(rows).arguments()...)
+		if strings.Contains(plan, "= i.issuer") {
+			t.Errorf("plan looks for the authority of each row:\n%s", plan)
+		}
 		for _, index := range []string{"revocations_pkey", "blocked_keys_pkey"} {
 			if !strings.Contains(plan, index) {
 				t.Errorf("plan does not use %s:\n%s", index, plan)
 			}
+		}
+	})
+	day, _ := dayBounds(dayOf(now))
+	t.Run("facts count index entries of what is live", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, factsIssuersSQL, now, day)
+		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "_issuer_not_after_idx")
+		if !strings.Contains(plan, "Index Only Scan using certificates_d20310305_issuer_not_after_idx") {
+			t.Errorf("plan reads the rows that it counts:\n%s", plan)
+		}
+		if strings.Contains(plan, "certificates_d20310304") {
+			t.Errorf("plan reads the partition of yesterday:\n%s", plan)
+		}
+	})
+	t.Run("facts count acknowledgements by index", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, factsFollowersSQL, now)
+		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "acks_not_after")
+	})
+	t.Run("an acknowledgement leads to one partition", func(t *testing.T) {
+		from, _ := dayBounds(last.Day())
+		rows, err := s.pool.Query(ctx, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+acknowledgeSQL,
+			[][]byte{last[:]}, []int64{1}, []time.Time{now}, []time.Time{from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		partitions := 0
+		for _, line := range lines {
+			if strings.Contains(line, "certificates_d") && !strings.Contains(line, "never executed") {
+				partitions++
+			}
+		}
+		if plan := strings.Join(lines, "\n"); partitions != 1 || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%d partitions are read, want one by its index:\n%s", partitions, plan)
 		}
 	})
 }
@@ -106,6 +145,9 @@ func fillTable(t *testing.T, s *Store, now time.Time) store.Serial {
 		`INSERT INTO revocations (serial, issuer, not_after, revoked_at, reason)
 		 SELECT sha256(n::text::bytea), 'i0', '2031-03-05 12:00:00+00'::timestamptz + n * interval '1 second', now(), 1
 		 FROM generate_series(1, 20000) AS n`,
+		`INSERT INTO acks (serial, sequence, not_after)
+		 SELECT sha256(n::text::bytea), 1, '2031-03-05 12:00:00+00'::timestamptz + (n - 100000) * interval '1 second'
+		 FROM generate_series(1, 120000) AS n`,
 		`ANALYZE`,
 	} {
 		if _, err := s.pool.Exec(ctx, sql); err != nil {

@@ -77,6 +77,12 @@ func TestADatabaseThatIsGoneIsUnavailableUntilItIsBack(t *testing.T) {
 		"Token":             func() error { _, err := s.Token(ctx, [32]byte{1}); return err },
 		"Generation":        func() error { _, err := s.Generation(ctx); return err },
 		"ReplaceGeneration": func() error { return s.ReplaceGeneration(ctx, 0, store.Generation{Number: 1}, store.Fence{}, audit) },
+		"GenerationNumber":  func() error { _, err := s.GenerationNumber(ctx); return err },
+		"Watch":             func() error { return s.Watch(ctx, func() {}) },
+		"AcquireLease":      func() error { _, err := s.AcquireLease(ctx, "l", "h", time.Hour); return err },
+		"ReleaseLease":      func() error { return s.ReleaseLease(ctx, store.Lease{Name: "l", Holder: "h", Term: 1}) },
+		"Acknowledge":       func() error { return s.Acknowledge(ctx, []store.Ack{{Serial: kept, NotAfter: storetest.Now()}}) },
+		"Facts":             func() error { _, err := s.Facts(ctx, storetest.Now()); return err },
 		"Audits":            func() error { _, err := s.Audits(ctx, 0, 1); return err },
 		"Prepare":           func() error { return s.Prepare(ctx, storetest.Now(), storetest.Now()) },
 		"Prune":             func() error { return s.Prune(ctx, storetest.Now(), storetest.Now()) },
@@ -244,4 +250,23 @@ func TestAServerThatTurnsReadOnlyIsUnavailable(t *testing.T) {
 		}
 	}
 	eventually(t, "insert when it accepts writes again", func() error { _, err := insertOne(ctx, s); return err })
+}
+
+func TestAWatchThatIsCutOffSaysSo(t *testing.T) {
+	ctx, server := t.Context(), start(t)
+	s := open(t, server.URL("postgres"))
+	listens, ended := make(chan struct{}, 1), make(chan error, 1)
+	go func() { ended <- s.Watch(ctx, func() { listens <- struct{}{} }) }()
+	<-listens
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("Watch: error %v, want %v", err, store.ErrUnavailable)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Watch has not noticed")
+	}
 }

@@ -36,7 +36,7 @@ func (s *Store) watch(ctx context.Context, changed func()) error {
 	}
 	changed()
 	for {
-		heard, err := listen(ctx, conn)
+		heard, err := listen(ctx, conn, watchProbe)
 		if err != nil {
 			return err
 		}
@@ -46,9 +46,9 @@ func (s *Store) watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// listen waits for one notification, or until the server has shown that it is there.
-func listen(ctx context.Context, conn *pgx.Conn) (heard bool, err error) {
-	waiting, cancel := context.WithTimeout(ctx, watchProbe)
+// listen waits for one notification, or else, after a while, for a sign of life.
+func listen(ctx context.Context, conn *pgx.Conn, probe time.Duration) (heard bool, err error) {
+	waiting, cancel := context.WithTimeout(ctx, probe)
 	defer cancel()
 	_, err = conn.WaitForNotification(waiting)
 	if err == nil {

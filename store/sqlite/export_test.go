@@ -48,5 +48,11 @@ func Plan(ctx context.Context, s *Store, query string, args ...any) (string, err
 	return plan, rows.Err()
 }
 
+// The queries of Facts.
+var (
+	FactsIssuers   = factsIssuersSQL
+	FactsFollowers = factsFollowersSQL
+)
+
 // Listing is the query of a filter.
 var Listing = listing

@@ -142,3 +142,21 @@ func TestListingsUseAnIndex(t *testing.T) {
 		}
 	}
 }
+
+func TestFactsCountByIndex(t *testing.T) {
+	cfg := sqlite.Config{Dir: t.TempDir()}
+	migrate(t, cfg)
+	s := open(t, cfg)
+	for query, index := range map[string]string{
+		sqlite.FactsIssuers:   "USING COVERING INDEX certificates_issuer (issuer=? AND not_after>?)",
+		sqlite.FactsFollowers: "USING COVERING INDEX acks_not_after (not_after>?)",
+	} {
+		plan, err := sqlite.Plan(t.Context(), s, query, storetest.Now().UnixMicro())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(plan, index) || strings.Contains(plan, "SCAN c\n") || strings.Contains(plan, "SCAN a\n") {
+			t.Errorf("plan does not use %s:\n%s", index, plan)
+		}
+	}
+}

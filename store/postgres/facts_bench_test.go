@@ -1,0 +1,54 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pando-ca/pando/store/storetest"
+	"github.com/pando-ca/pando/store/storetest/pgtest"
+)
+
+// BenchmarkFacts counts a million certificates that are live and follow, beside a million that
+// have expired.
+func BenchmarkFacts(b *testing.B) {
+	ctx, now := b.Context(), storetest.Now()
+	cfg := Config{URL: pgtest.New(b)}
+	if err := Migrate(ctx, cfg); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Prepare(ctx, now, now.Add(24*time.Hour)); err != nil {
+		b.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO certificates (
+			serial, spiffe_id, dns_names, profile, issuer, key_hash, key_algorithm, issued_at, not_before,
+			not_after, method, caller, address, entry_id, replaces, request_id, certificate
+		)
+		SELECT '\x005744'::bytea || substr(sha256(n::text::bytea), 1, 16), 'spiffe://example.org/w' || n, '', 'workload',
+			'i' || n % 2, sha256(n::text::bytea), 'ecdsa-p256', now(), now(),
+			'2031-03-05 12:00:00+00'::timestamptz + (n - 1000000) * interval '0.003 second',
+			'mtls', '', '', '', '', '', repeat('x', 500)::bytea
+		FROM generate_series(1, 2000000) AS n`,
+		`INSERT INTO acks (serial, sequence, not_after) SELECT c.serial, 7, c.not_after FROM certificates AS c`,
+		`VACUUM ANALYZE certificates`,
+		`VACUUM ANALYZE acks`,
+	} {
+		if _, err := s.pool.Exec(ctx, sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		facts, err := s.Facts(ctx, now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if got := facts.Issuers["i0"].Live + facts.Issuers["i1"].Live; got != 1_000_000 || facts.Behind(8) != got {
+			b.Fatalf("%d live, %d behind, want a million", got, facts.Behind(8))
+		}
+	}
+}
