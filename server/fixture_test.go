@@ -71,18 +71,32 @@ func newFixture(t testing.TB, change ...func(*server.Config)) *fixture {
 		}
 	})
 	f := &fixture{pki: catest.New(t, catest.Options{Now: time.Now().Add(-time.Hour)}), store: db, out: &outlet{Issuances: batcher}}
+	f.serve(t, change...)
+	return f
+}
+
+// replica is another service of the same CA on the same store.
+func (f *fixture) replica(t testing.TB, change ...func(*server.Config)) *fixture {
+	t.Helper()
+	r := &fixture{pki: f.pki, store: f.store, out: f.out}
+	r.serve(t, change...)
+	return r
+}
+
+func (f *fixture) serve(t testing.TB, change ...func(*server.Config)) {
+	t.Helper()
 	cfg := server.Config{
-		Set: f.pki.Set(), Issuances: f.out, Records: db, Entries: db, Tokens: db,
+		Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store,
 		Administrators: map[spiffeid.ID]policy.Role{parseID(t, adminID): policy.RoleAdmin},
 		Issuers:        []string{"ci"},
 	}
 	for _, c := range change {
 		c(&cfg)
 	}
+	var err error
 	if f.Service, err = server.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	return f
 }
 
 func parseID(t testing.TB, text string) spiffeid.ID {
