@@ -120,7 +120,7 @@ func TestNonsenseAtRenewalChangesNothing(t *testing.T) {
 				if st := s.Status(); st.Serial == before.Serial || st.LastError != nil {
 					t.Errorf("status after a good answer: %+v", st)
 				}
-				for _, address := range w.net.dials {
+				for _, address := range w.net.addresses() {
 					if address != pandoHost {
 						t.Errorf("dialled %s", address)
 					}

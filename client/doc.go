@@ -18,7 +18,7 @@
 // certificate's chain, and no lock is taken for one. A new snapshot is stored only after it
 // was verified as a peer would verify it.
 //
-// # One goroutine
+// # Two goroutines
 //
 //	Open ──────► valid ──── renewal due ───► renew over mutual TLS ──► valid
 //	  │            ▲                             │ fails: back off, the last
@@ -26,8 +26,17 @@
 //	  └─ enrol     └── enrol again ◄── expired ◄─┘
 //	     (token, JWT)  (only if the credential can be used again)
 //
-// It belongs to the Source and is gone when [Source.Close] returns. There is at most one
-// request to the CA at a time.
+// One renews, as drawn; the other follows: it holds one long poll open at the CA, which
+// answers when the bundle or the renewal window changes. New roots are swapped in without a
+// new certificate, and each poll tells the CA which bundle this side is on, so that it
+// knows when a new root can be put to use. Every change of the snapshot is made under one
+// lock and from the snapshot that it replaces, so that the sequence never goes back.
+//
+// Both belong to the Source and are gone when [Source.Close] returns. There is at most one
+// request for a certificate at a time.
+//
+// A bundle that does not vouch for the own certificate is not adopted: the certificate is
+// renewed at once, and the two are swapped in together.
 //
 // # Trust
 //

@@ -136,7 +136,10 @@ func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	n := f.enter(c)
 	defer f.leave()
-	if f.hook != nil && f.hook(n, w, c) {
+	f.mu.Lock()
+	hook, edit := f.hook, f.edit
+	f.mu.Unlock()
+	if hook != nil && hook(n, w, c) {
 		return
 	}
 	a, ok := f.answer(c, r)
@@ -144,8 +147,8 @@ func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusUnauthorized, "token_used", "the join token is already used")
 		return
 	}
-	if f.edit != nil {
-		f.edit(n, c, &a)
+	if edit != nil {
+		edit(n, c, &a)
 	}
 	f.remember(a)
 	w.Header().Set("Content-Type", "application/json")

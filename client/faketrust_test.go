@@ -21,8 +21,7 @@ type fakePoll struct {
 
 // serveTrust answers a poll when there is something newer, or its time is over.
 func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
-	if f.old || r.Host == f.oldHost {
-		f.change(func() { f.unheard = append(f.unheard, time.Now()) })
+	if f.absent(r) {
 		http.NotFound(w, r)
 		return
 	}
@@ -34,9 +33,9 @@ func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.polls = append(f.polls, p)
-	n := len(f.polls)
+	n, hook := len(f.polls), f.pollHook
 	f.mu.Unlock()
-	if f.pollHook != nil && f.pollHook(n, w, r, p) {
+	if hook != nil && hook(n, w, r, p) {
 		return
 	}
 	f.await(r.Context(), p)
@@ -108,4 +107,22 @@ func (f *fakePando) polled() []fakePoll {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]fakePoll(nil), f.polls...)
+}
+
+// absent reports whether the host of a request is too old for polls.
+func (f *fakePando) absent(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.old && r.Host != f.oldHost {
+		return false
+	}
+	f.unheard = append(f.unheard, time.Now())
+	return true
+}
+
+// inVain returns when somebody asked for what is not there.
+func (f *fakePando) inVain() []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]time.Time(nil), f.unheard...)
 }

@@ -19,7 +19,7 @@ func TestANewBundleIsAdoptedAtTheInstantThatItIsPublished(t *testing.T) {
 		updates := s.Updates(w.t.Context())
 		<-updates
 		pass(10 * time.Second)
-		before, dials := s.Status(), len(w.net.dials)
+		before, dials := s.Status(), len(w.net.addresses())
 		if !before.Following || before.FollowError != nil || !before.BundleUpdated.Equal(opened) {
 			t.Fatalf("status: %+v", before)
 		}
@@ -42,8 +42,8 @@ func TestANewBundleIsAdoptedAtTheInstantThatItIsPublished(t *testing.T) {
 		if last := polls[len(polls)-1]; last.After != 8 || last.Peer != st.Serial {
 			t.Errorf("last poll: %+v", last)
 		}
-		if len(w.net.dials) != dials || len(w.seen()) != 1 {
-			t.Errorf("%d dials and %d calls", len(w.net.dials)-dials, len(w.seen()))
+		if len(w.net.addresses()) != dials || len(w.seen()) != 1 {
+			t.Errorf("%d dials and %d calls", len(w.net.addresses())-dials, len(w.seen()))
 		}
 	})
 }
@@ -54,8 +54,8 @@ func TestPollsFollowEachOtherOverOneConnection(t *testing.T) {
 		opened := time.Now()
 		pass(10 * time.Minute)
 		polls := w.polled()
-		if len(polls) != 21 || len(w.net.dials) != 2 {
-			t.Fatalf("%d polls over %d connections", len(polls), len(w.net.dials)-1)
+		if len(polls) != 21 || len(w.net.addresses()) != 2 {
+			t.Fatalf("%d polls over %d connections", len(polls), len(w.net.addresses())-1)
 		}
 		for i, p := range polls {
 			at, wait := opened, firstWait
@@ -152,7 +152,9 @@ func TestRootsThatVouchForNothingAreNotAdopted(t *testing.T) {
 		pass(5 * time.Minute)
 		evil := newPKI("example.org")
 		// Renewals go on under the old root, and say so.
-		w.edit = func(_ int, _ fakeCall, a *answer) { a.Bundle.Sequence, a.Bundle.Roots = 7, encodePEM(w.root) }
+		w.change(func() {
+			w.edit = func(_ int, _ fakeCall, a *answer) { a.Bundle.Sequence, a.Bundle.Roots = 7, encodePEM(w.root) }
+		})
 		w.publish(99, evil.root)
 		for range 60 {
 			pass(time.Minute)
@@ -193,7 +195,7 @@ func TestTheSequenceNeverGoesBack(t *testing.T) {
 				w.publish(8, both...)
 				pass(time.Minute)
 				before := s.Status()
-				w.edit = func(n int, c fakeCall, a *answer) {
+				edit := func(n int, c fakeCall, a *answer) {
 					if n != 2 {
 						return
 					}
@@ -201,6 +203,7 @@ func TestTheSequenceNeverGoesBack(t *testing.T) {
 					w.publish(9, test.published(w, other)...)
 					time.Sleep(2 * time.Second) // the answer is under way, and knows 8
 				}
+				w.change(func() { w.edit = edit })
 				pass(time.Until(before.RenewalDue) + time.Second)
 				if st := s.Status(); st.BundleSequence != 9 || st.Serial != before.Serial {
 					t.Fatalf("status in between: %+v", st)
@@ -233,9 +236,9 @@ func TestAServerThatIsAwayIsFollowedAgain(t *testing.T) {
 		if st := s.Status(); st.Following || st.FollowError == nil || st.LastError != nil {
 			t.Fatalf("status: %+v", st)
 		}
-		from := len(w.net.dialled)
+		from := len(w.net.times())
 		pass(time.Hour)
-		dialled := w.net.dialled[from:]
+		dialled := w.net.times()[from:]
 		if n := len(dialled); n < 60 || n > 400 {
 			t.Errorf("%d tries in an hour", n)
 		}
@@ -259,13 +262,13 @@ func TestAnOldServerIsAskedHourly(t *testing.T) {
 		s := w.open(nil)
 		opened := time.Now()
 		pass(3*time.Hour - 1)
-		if n := len(w.unheard); n != 3 || !w.unheard[0].Equal(opened) || !w.unheard[2].Equal(opened.Add(2*absentPause)) {
-			t.Fatalf("asked at %v", w.unheard)
+		if n := len(w.inVain()); n != 3 || !w.inVain()[0].Equal(opened) || !w.inVain()[2].Equal(opened.Add(2*absentPause)) {
+			t.Fatalf("asked at %v", w.inVain())
 		}
 		if st := s.Status(); st.Following || !errors.Is(st.FollowError, errAbsent) || st.LastError != nil || len(w.seen()) < 5 {
 			t.Errorf("status: %+v", st)
 		}
-		w.old = false
+		w.change(func() { w.old = false })
 		w.publish(8, w.root, newPKI("example.org").root)
 		pass(firstWait + 1)
 		if st := s.Status(); !st.Following || st.BundleSequence != 8 {
@@ -281,8 +284,8 @@ func TestANewServerBesideAnOldOneIsFollowed(t *testing.T) {
 		w.oldHost = pandoHost
 		s := w.open(func(c *Config) { c.Servers = append(c.Servers, "https://second.test:8443") })
 		pass(10 * time.Minute)
-		if st := s.Status(); !st.Following || len(w.unheard) != 1 || len(w.polled()) != 21 {
-			t.Errorf("status: %+v; %d polls, %d in vain", st, len(w.polled()), len(w.unheard))
+		if st := s.Status(); !st.Following || len(w.inVain()) != 1 || len(w.polled()) != 21 {
+			t.Errorf("status: %+v; %d polls, %d in vain", st, len(w.polled()), len(w.inVain()))
 		}
 	})
 }
@@ -296,8 +299,8 @@ func TestAnsweringAtOnceDoesNotHurryTheClient(t *testing.T) {
 		w.open(nil)
 		pass(10 * time.Minute)
 		polls := w.polled()
-		if len(polls) < 100 || len(polls) > 122 || len(w.net.dials) != 2 {
-			t.Errorf("%d polls, %d dials", len(polls), len(w.net.dials))
+		if len(polls) < 100 || len(polls) > 122 || len(w.net.addresses()) != 2 {
+			t.Errorf("%d polls, %d dials", len(polls), len(w.net.addresses()))
 		}
 		if !slices.IsSortedFunc(polls[1:], func(a, b fakePoll) int { return int(a.At.Add(minPoll).Sub(b.At)) }) {
 			t.Errorf("polls: %+v", polls)

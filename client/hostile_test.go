@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,13 +118,15 @@ func TestNonsenseFromAPollChangesNothing(t *testing.T) {
 				s := w.open(nil)
 				pass(10 * time.Second)
 				held := s.snapshot.Load()
-				good := false
-				w.pollHook = func(_ int, rw http.ResponseWriter, r *http.Request, _ fakePoll) bool {
-					if !good {
-						test.answer(w, rw, r)
+				var good atomic.Bool
+				bad := func(_ int, rw http.ResponseWriter, r *http.Request, _ fakePoll) bool {
+					if good.Load() {
+						return false
 					}
-					return !good
+					test.answer(w, rw, r)
+					return true
 				}
+				w.change(func() { w.pollHook = bad })
 				pass(4 * time.Minute)
 				st := s.Status()
 				if s.snapshot.Load() != held || len(w.seen()) != 1 {
@@ -132,13 +135,13 @@ func TestNonsenseFromAPollChangesNothing(t *testing.T) {
 				if failed := st.FollowError != nil; failed != (test.want != "") || failed && !strings.Contains(st.FollowError.Error(), test.want) {
 					t.Fatalf("error %v, want one with %q", st.FollowError, test.want)
 				}
-				good = true
+				good.Store(true)
 				w.publish(8, w.root, newPKI("example.org").root)
 				pass(maxBackoff + exchangeTimeout)
 				if st := s.Status(); !st.Following || st.FollowError != nil || st.BundleSequence != 8 {
 					t.Errorf("status after a good answer: %+v", st)
 				}
-				for _, address := range w.net.dials {
+				for _, address := range w.net.addresses() {
 					if address != pandoHost {
 						t.Errorf("dialled %s", address)
 					}
@@ -153,7 +156,7 @@ func TestOnlyPandoIsFollowed(t *testing.T) {
 		w.old, w.lifetime = true, 24*time.Hour
 		s := w.open(nil)
 		w.stop()
-		w.old = false
+		w.change(func() { w.old = false })
 		w.stop = w.serve(w.net.listen(pandoHost), w.id) // a workload that poses as the server
 		pass(absentPause + time.Minute)
 		if st := s.Status(); st.Following || !strings.Contains(errText(st.FollowError), "want "+serverID) || len(w.polled()) != 0 {
@@ -172,10 +175,10 @@ func TestAConnectionIsGivenUpWhenTheServersCertificateExpires(t *testing.T) {
 		s := w.open(nil)
 		pass(5 * time.Minute)
 		w.change(func() { w.serveWith(serverID, w.pki) })
-		dials := len(w.net.dials)
+		dials := len(w.net.addresses())
 		pass(10 * time.Minute)
-		if st := s.Status(); !st.Following || len(w.net.dials) != dials+1 {
-			t.Errorf("status: %+v after %d dials", st, len(w.net.dials)-dials)
+		if st := s.Status(); !st.Following || len(w.net.addresses()) != dials+1 {
+			t.Errorf("status: %+v after %d dials", st, len(w.net.addresses())-dials)
 		}
 	})
 }
@@ -207,11 +210,11 @@ func TestCloseEndsAPollAtOnce(t *testing.T) {
 				if took := time.Since(begin); took != 0 {
 					t.Errorf("Close took %s", took)
 				}
-				polls, dials := len(w.polled()), len(w.net.dials)
+				polls, dials := len(w.polled()), len(w.net.addresses())
 				w.publish(8, w.root, newPKI("example.org").root)
 				pass(2 * time.Hour)
-				if len(w.polled()) != polls || len(w.net.dials) != dials || s.Status().BundleSequence != 7 {
-					t.Errorf("%d polls and %d dials after Close", len(w.polled())-polls, len(w.net.dials)-dials)
+				if len(w.polled()) != polls || len(w.net.addresses()) != dials || s.Status().BundleSequence != 7 {
+					t.Errorf("%d polls and %d dials after Close", len(w.polled())-polls, len(w.net.addresses())-dials)
 				}
 			})
 		})
@@ -249,10 +252,12 @@ func mute(t *testing.T, l net.Listener) {
 func TestAnExpiredIdentityDoesNotPoll(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.open(nil)
-		w.hook = func(_ int, rw http.ResponseWriter, _ fakeCall) bool {
-			writeProblem(rw, http.StatusServiceUnavailable, "unavailable", "not now")
-			return true
-		}
+		w.change(func() {
+			w.hook = func(_ int, rw http.ResponseWriter, _ fakeCall) bool {
+				writeProblem(rw, http.StatusServiceUnavailable, "unavailable", "not now")
+				return true
+			}
+		})
 		pass(3 * time.Hour) // the fake complains of polls with an expired certificate
 		synctest.Wait()
 		if st := s.Status(); !st.Expired(time.Now()) || st.Following || !errors.Is(st.FollowError, ErrExpired) {

@@ -26,6 +26,19 @@ func (m *memory) listen(address string) net.Listener {
 	return l
 }
 
+// addresses returns what was dialled so far, and times when.
+func (m *memory) addresses() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.dials...)
+}
+
+func (m *memory) times() []time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]time.Time(nil), m.dialled...)
+}
+
 // DialContext is for Config.DialContext.
 func (m *memory) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	m.mu.Lock()

@@ -146,6 +146,7 @@ func TestOpenWaitsForAServerThatIsDown(t *testing.T) {
 		begin := time.Now()
 		time.AfterFunc(40*time.Second, w.up)
 		w.open(nil)
+		synctest.Wait() // for up
 		if took := time.Since(begin); took < 40*time.Second || took > 40*time.Second+maxBackoff {
 			t.Errorf("Open took %s", took)
 		}
