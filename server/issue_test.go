@@ -313,6 +313,24 @@ func TestIdentityRateIsLimited(t *testing.T) {
 	f.issue(t, administrator(policy.RoleAdmin), request(t, workload)) // another caller is not held up
 }
 
+func TestAddressRateIsLimited(t *testing.T) {
+	f := newFixture(t, func(c *server.Config) { c.AddressRate, c.AddressBurst = 0.001, 2 })
+	near := func(role policy.Role) policy.Caller {
+		caller := administrator(role)
+		caller.Address = "192.0.2.7"
+		return caller
+	}
+	f.issue(t, near(policy.RoleOperator), request(t, workload))
+	f.issue(t, near(policy.RoleAdmin), request(t, workload))
+	_, err := f.Issue(t.Context(), near(policy.RoleOperator), request(t, workload))
+	if failure := server.AsError(err); failure.Kind != server.KindRateLimited || failure.RetryAfter <= 0 {
+		t.Errorf("the third request from the address gives %+v", failure)
+	}
+	far := near(policy.RoleOperator)
+	far.Address = "192.0.2.8"
+	f.issue(t, far, request(t, workload))
+}
+
 func TestANewServiceRefuses(t *testing.T) {
 	pki := catest.New(t, catest.Options{Lifetime: 30 * 24 * time.Hour})
 	f := newFixture(t)

@@ -45,8 +45,10 @@ type Config struct {
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
 
-	IdentityRate  float64 // requests per second for one caller; 0: no limit
+	IdentityRate  float64 // certificates per second for one caller; 0: no limit
 	IdentityBurst int     // 0: one second's worth
+	AddressRate   float64 // certificates per second for one address; 0: no limit
+	AddressBurst  int     // 0: one second's worth
 
 	Observer Observer     // none: nothing is told
 	Log      *slog.Logger // none: discarded
@@ -65,7 +67,9 @@ type Service struct {
 	profiles map[string]*policy.Profile
 	admins   map[spiffeid.ID]policy.Role
 	issuers  map[string]bool
-	limiter  *limiter
+
+	identities *limiter
+	addresses  *limiter
 
 	// Swapped as a whole, read once per request.
 	trust atomic.Pointer[trust]
@@ -91,8 +95,10 @@ func New(cfg Config) (*Service, error) {
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
-		issuers: make(map[string]bool), limiter: newLimiter(cfg.IdentityRate, cfg.IdentityBurst),
-		entries: newEntryIndex(), peers: newPeerCache(),
+		issuers:    make(map[string]bool),
+		identities: newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
+		addresses:  newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
+		entries:    newEntryIndex(), peers: newPeerCache(),
 	}
 	if s.observer == nil {
 		s.observer = silent{}

@@ -74,6 +74,8 @@ type lifetimesConfig struct {
 type limitsConfig struct {
 	IdentityRate   float64 `yaml:"identity_rate"`   // certificates per second for one caller; 0: no limit
 	IdentityBurst  int     `yaml:"identity_burst"`  // certificates at once; 0: one second's worth
+	AddressRate    float64 `yaml:"address_rate"`    // certificates per second for one address; 0: no limit
+	AddressBurst   int     `yaml:"address_burst"`   // certificates at once from one address; 0: one second's worth
 	FailureRate    float64 `yaml:"failure_rate"`    // failed authentications per second from one address; 0: no limit
 	FailureBurst   int     `yaml:"failure_burst"`   // failed authentications at once from one address
 	MaxConnections int     `yaml:"max_connections"` // open at once, on each door; 0: no limit
@@ -152,6 +154,7 @@ func defaultConfig() config {
 		Lifetimes:   lifetimesConfig{Root: duration(3 * 365 * day), Intermediate: duration(180 * day)},
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
+			AddressRate: 2000, AddressBurst: 10_000, // a load balancer, or a site, is one address
 			FailureRate: 10, FailureBurst: 50,
 			MaxConnections: 10_000, MaxWaiting: 10_000, MaxDatabase: 10,
 		},
