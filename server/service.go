@@ -141,11 +141,12 @@ func (s *Service) loadProfiles(profiles []policy.Profile) error {
 }
 
 // Adopt makes set current for every request that starts from now on, after checking that its
-// issuer covers a full certificate of every profile.
+// issuer covers a certificate of every profile's duration. One that asks for more, up to the
+// profile's maximum, is refused when the issuer has not that much left.
 func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 	for _, p := range s.profiles {
-		if err := set.Covers(p.MaxDuration, now); err != nil {
-			return fmt.Errorf("profile %q allows %s: %w", p.Name, p.MaxDuration, err)
+		if err := set.Covers(p.Duration, now); err != nil {
+			return fmt.Errorf("profile %q gives %s: %w", p.Name, p.Duration, err)
 		}
 	}
 	t, err := newTrust(set)

@@ -141,8 +141,11 @@ type issuerConfig struct {
 	MaxLifetime  duration `yaml:"max_lifetime,omitempty"`
 	Leeway       duration `yaml:"leeway,omitempty"`
 	KeysMaxAge   duration `yaml:"keys_max_age,omitempty"`
-	RoleClaim    string   `yaml:"role_claim,omitempty"` // JSON pointer to a claim that is viewer, operator or admin
-	Reusable     bool     `yaml:"reusable,omitempty"`   // tokens may be shown more than once, as Kubernetes' are
+	// AllowHTTPLoopback lets the two URLs be plain HTTP on 127.0.0.1 or [::1], for a proxy beside Pando.
+	AllowHTTPLoopback bool `yaml:"allow_http_loopback,omitempty"`
+
+	RoleClaim string `yaml:"role_claim,omitempty"` // JSON pointer to a claim that is viewer, operator or admin
+	Reusable  bool   `yaml:"reusable,omitempty"`   // tokens may be shown more than once, as Kubernetes' are
 }
 
 // defaultConfig is the configuration when nothing is configured.

@@ -137,18 +137,31 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	return classify("check schema", err)
 }
 
+// lockPause lets insertions pass between two attempts at the exclusive lock.
+const lockPause = time.Second
+
 // change runs f in a transaction, writes the audit row in it if f reports a change, and
-// commits. Errors of f and of the commit are classified.
+// commits. Errors of f and of the commit are classified. When the exclusive lock cannot be had
+// it runs f again, until ctx ends.
 func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func(pgx.Tx) (changed bool, err error)) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		changed, err := f(tx)
-		if err != nil || !changed {
+	for {
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			changed, err := f(tx)
+			if err != nil || !changed {
+				return err
+			}
+			_, err = tx.Exec(ctx, auditInsertSQL, audit.At, audit.Actor, audit.Action, audit.Target, detail(audit.Detail))
 			return err
+		})
+		if !hasCode(err, codeLockUnavailable) {
+			return s.classify(op, err)
 		}
-		_, err = tx.Exec(ctx, auditInsertSQL, audit.At, audit.Actor, audit.Action, audit.Target, detail(audit.Detail))
-		return err
-	})
-	return s.classify(op, err)
+		select {
+		case <-ctx.Done():
+			return s.classify(op, err)
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 // detail makes an empty map of none: the column takes no null.
