@@ -99,23 +99,53 @@ func (a *Authority) validAt(now time.Time) bool {
 	return !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
 }
 
-// verifyPath builds a path through intermediates that this set does not know, as after a
-// restore from a backup. A presented certificate with the key of an authority of the set
-// is left out: its own state decides, and it was not the issuer.
+// maxPresented is the most intermediates that are looked at: a chain of this CA has two, with
+// a cross-certificate.
+const maxPresented = 4
+
+// verifyPath verifies a leaf of an intermediate that this set does not know, as after a
+// restore from a backup, through one that is presented and that a published root has signed.
+// A presented certificate with the key of an authority of the set is left out: its own state
+// decides, and it was not the issuer. Anybody may present anything: the work is bounded, and
+// no signature is verified with a key of a kind that authorities do not have.
 func (s *Set) verifyPath(cert *x509.Certificate, intermediates []*x509.Certificate, now time.Time) error {
-	pool := x509.NewCertPool()
+	if len(intermediates) > maxPresented {
+		return fmt.Errorf("%d intermediates are presented, more than %d", len(intermediates), maxPresented)
+	}
 	for _, c := range intermediates {
-		key, err := HashPublicKey(c.PublicKey)
-		if err != nil || s.OwnsKey(key) {
+		if !bytes.Equal(c.RawSubject, cert.RawIssuer) || !bytes.Equal(c.SubjectKeyId, cert.AuthorityKeyId) {
 			continue
 		}
-		pool.AddCert(c)
+		if err := s.admitsIntermediate(c, now); err != nil {
+			return err
+		}
+		return cert.CheckSignatureFrom(c)
 	}
-	_, err := cert.Verify(x509.VerifyOptions{
-		Roots:         s.pool,
-		Intermediates: pool,
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	return err
+	return errors.New("issuer is unknown")
+}
+
+// admitsIntermediate reports why a presented certificate cannot stand between a leaf and a
+// published root.
+func (s *Set) admitsIntermediate(c *x509.Certificate, now time.Time) error {
+	key, err := HashPublicKey(c.PublicKey)
+	switch {
+	case err != nil:
+		return err
+	case s.OwnsKey(key):
+		return errors.New("presented intermediate has the key of a known authority")
+	}
+	if err := checkAuthority(c, s.trustDomain); err != nil {
+		return fmt.Errorf("presented intermediate %w", err)
+	}
+	switch {
+	case now.Before(c.NotBefore), now.After(c.NotAfter):
+		return errors.New("presented intermediate is not valid now")
+	}
+	for _, root := range s.roots {
+		if bytes.Equal(root.RawSubject, c.RawIssuer) && bytes.Equal(root.SubjectKeyId, c.AuthorityKeyId) &&
+			!now.Before(root.NotBefore) && !now.After(root.NotAfter) {
+			return c.CheckSignatureFrom(root)
+		}
+	}
+	return errors.New("presented intermediate is not signed by a published root")
 }

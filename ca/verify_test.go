@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ func TestVerifyPeerRefuses(t *testing.T) {
 	t.Run("a leaf of another CA of the same name", func(t *testing.T) {
 		cert := other.Issue(t, "spiffe://example.org/web", catest.Leaf{})
 		parent := other.Set().Issuer().Certificate()
-		wantRefused(t, pki.Set(), cert.Leaf, []*x509.Certificate{parent}, noon, "unknown authority")
+		wantRefused(t, pki.Set(), cert.Leaf, []*x509.Certificate{parent}, noon, "not signed by a published root")
 	})
 	t.Run("a leaf that names the issuer but was signed with another key", func(t *testing.T) {
 		parent := *pki.Set().Issuer().Certificate()
@@ -159,7 +160,9 @@ func TestVerifyPeerThroughAPresentedIntermediate(t *testing.T) {
 	check(t, err)
 	peer := forgeUnder(t, parent, unknown.Signer, func(*x509.Certificate) {})
 
-	wantRefused(t, pki.Set(), peer, nil, noon, "unknown authority")
+	wantRefused(t, pki.Set(), peer, nil, noon, "issuer is unknown")
+	many := slices.Repeat([]*x509.Certificate{parent}, 5)
+	wantRefused(t, pki.Set(), peer, many, noon, "more than 4")
 	id, err := pki.Set().VerifyPeer(peer, []*x509.Certificate{parent}, noon)
 	if err != nil || id.String() != "spiffe://example.org/web" {
 		t.Errorf("VerifyPeer = %q, %v", id, err)
@@ -180,7 +183,7 @@ func TestVerifyPeerIgnoresARevokedKeyUnderANewName(t *testing.T) {
 	})
 	disguise.PublicKey = revoked.Signer.Public()
 	peer := forgeUnder(t, disguise, revoked.Signer, func(*x509.Certificate) {})
-	wantRefused(t, set, peer, []*x509.Certificate{disguise}, noon, "unknown authority")
+	wantRefused(t, set, peer, []*x509.Certificate{disguise}, noon, "key of a known authority")
 }
 
 // TestVerifyPeerAgreesWithTheStandardLibrary holds the short way against a full path

@@ -82,8 +82,13 @@ func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*
 func backoff(failures int, limit time.Duration, err error) time.Duration {
 	var refusal *ServerError
 	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
-		// Jitter on top, or all whom one outage turned away would come back at once.
-		return refusal.RetryAfter + rand.N(baseBackoff) //nolint:gosec // jitter is no secret
+		// Jitter on top, or all whom one outage turned away would come back at once. What the
+		// server asks for does not count for more than the certificate's life.
+		wait := refusal.RetryAfter
+		if limit < maxBackoff {
+			wait = min(wait, max(limit, baseBackoff))
+		}
+		return wait + rand.N(baseBackoff) //nolint:gosec // jitter is no secret
 	}
 	bound := baseBackoff << min(failures-1, 10)
 	return rand.N(min(bound, max(limit, baseBackoff))) + 1 //nolint:gosec // jitter is no secret

@@ -3,6 +3,7 @@ package rotation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pando-ca/pando/store"
@@ -63,7 +64,26 @@ func UpkeepJobs(cfg UpkeepConfig) ([]Job, error) {
 	}, {
 		Name: JobPrune, Schedule: cfg.Prune,
 		Do: func(ctx context.Context, now time.Time) error {
+			if err := checkClock(ctx, cfg.Store, now); err != nil {
+				return err
+			}
 			return cfg.Store.Prune(ctx, now, now.Add(-cfg.Retention))
 		},
 	}}, nil
+}
+
+// maxClockDifference is more than the clocks of machines that are looked after differ by.
+const maxClockDifference = 10 * time.Minute
+
+// checkClock refuses to prune by a clock that is not the database's: what is dropped is gone,
+// and a replica whose clock is ahead would drop the records of live certificates.
+func checkClock(ctx context.Context, s store.Upkeep, now time.Time) error {
+	there, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if difference := now.Sub(there).Abs(); difference > maxClockDifference {
+		return fmt.Errorf("the clock of this machine differs from the database's by %s", difference.Round(time.Second))
+	}
+	return nil
 }

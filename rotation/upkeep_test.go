@@ -11,12 +11,16 @@ import (
 )
 
 // upkeep notes what it was asked for.
-type upkeep struct{ until, before time.Time }
+type upkeep struct {
+	until, before time.Time
+	ahead         time.Duration // of the clock of the database
+}
 
 var _ store.Upkeep = (*upkeep)(nil)
 
 func (u *upkeep) Prepare(_ context.Context, _, until time.Time) error { u.until = until; return nil }
 func (u *upkeep) Prune(_ context.Context, _, before time.Time) error  { u.before = before; return nil }
+func (u *upkeep) Now(context.Context) (time.Time, error)              { return time.Now().Add(u.ahead), nil }
 
 func TestUpkeepJobs(t *testing.T) {
 	const day = 24 * time.Hour
@@ -53,6 +57,23 @@ func TestUpkeepJobs(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A replica whose clock is wrong must not drop what others need.
+func TestPruneRefusesAClockThatDiffers(t *testing.T) {
+	for ahead, refused := range map[time.Duration]bool{
+		0: false, 9 * time.Minute: false, -9 * time.Minute: false, 11 * time.Minute: true, -40 * 24 * time.Hour: true,
+	} {
+		u := &upkeep{ahead: ahead}
+		jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{Store: u, Longest: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = newScheduler(t, rotation.SchedulerConfig{Jobs: jobs}).RunNow(t.Context(), rotation.JobPrune)
+		if (err != nil) != refused || u.before.IsZero() != refused {
+			t.Errorf("with the database %s ahead: %v, pruned before %s", ahead, err, u.before)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *Service) IssueBatch(ctx context.Context, caller policy.Caller, reqs []R
 	case caller.Method == policy.MethodJoinToken, caller.TokenID != "" && len(reqs) > 1:
 		return nil, permissionDenied("a credential that may be used once cannot ask for a batch")
 	}
-	if err := s.limiter.take(caller.Subject, len(reqs), now); err != nil {
+	if err := s.limit(caller, len(reqs), now); err != nil {
 		return nil, err
 	}
 	return s.issueBatch(ctx, caller, reqs, now), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -65,7 +66,7 @@ func (s *Service) Certificate(ctx context.Context, caller policy.Caller, serial 
 	if err := s.authorize(ctx, caller, OpGetCertificate); err != nil {
 		return nil, err
 	}
-	parsed, err := ca.ParseSerial(serial)
+	parsed, err := ca.ParseSerial(padSerial(serial))
 	if err != nil {
 		return nil, invalid("serial: %v", err)
 	}
@@ -75,6 +76,16 @@ func (s *Service) Certificate(ctx context.Context, caller policy.Caller, serial 
 	}
 	c := newCertificate(record, now)
 	return &c, nil
+}
+
+// padSerial gives back the leading zeros that openssl and most other tools leave out of a
+// serial number, which is a number to them.
+func padSerial(text string) string {
+	const digits = 2 * len(ca.Serial{})
+	if len(text) == 0 || len(text) >= digits {
+		return strings.ToLower(text)
+	}
+	return strings.Repeat("0", digits-len(text)) + strings.ToLower(text)
 }
 
 // CertificateFilter selects certificates. Zero fields select everything.

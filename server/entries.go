@@ -5,12 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/store"
 )
+
+// entryIDPrefix begins the ID of every entry.
+const entryIDPrefix = "ent"
 
 // EntryStore keeps the entries and tells when they have changed.
 type EntryStore interface {
@@ -32,7 +36,7 @@ func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec po
 	if err := s.authorize(ctx, caller, OpCreateEntry); err != nil {
 		return nil, err
 	}
-	spec.ID = newID("ent")
+	spec.ID = newID(entryIDPrefix)
 	if spec.Profile == "" {
 		spec.Profile = policy.ProfileWorkload
 	}
@@ -69,6 +73,10 @@ func (s *Service) checkEntry(caller policy.Caller, spec policy.EntrySpec) error 
 		return invalid("issuer: there is no JWT issuer %q in the configuration", spec.Issuer)
 	case entry.Reserved() && !caller.Role.AtLeast(policy.RoleAdmin):
 		return permissionDenied("an entry under /pando/ requires the role %s", policy.RoleAdmin)
+	}
+	// An entry that its profile refuses would be found out by the workload.
+	if err := s.profiles[spec.Profile].CheckDNSNames(spec.DNSNames); err != nil {
+		return invalid("dns_names: %v", err)
 	}
 	return nil
 }
@@ -113,6 +121,9 @@ func (s *Service) ListEntries(ctx context.Context, caller policy.Caller, f Entry
 	limit, err := pageSize(f.PageSize)
 	if err != nil {
 		return nil, err
+	}
+	if f.PageToken != "" && !strings.HasPrefix(f.PageToken, entryIDPrefix) {
+		return nil, invalid("page_token: not one of ours")
 	}
 	rows, err := s.store.Entries(ctx, store.EntryFilter{
 		SPIFFEID: f.SPIFFEID, Method: string(f.Method), After: f.PageToken, Limit: limit + 1,

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,13 +15,17 @@ import (
 // still seems to match; the insert refuses it then.
 const followInterval = time.Second
 
+// refreshTimeout bounds one look, so that a database that has fallen silent holds nobody up for
+// longer than a request may take.
+const refreshTimeout = 5 * time.Second
+
 // entryPage is how many entries are read at once.
 const entryPage = 1000
 
 // entryIndex is the entries for JWTs, in memory, by issuer. Entries for join tokens are
 // read when a token is shown: each is used once.
 type entryIndex struct {
-	mu      sync.Mutex // held while the entries are read
+	turn    chan struct{} // holds one value while the entries are read
 	version atomic.Uint64
 	loaded  atomic.Bool
 	// Swapped as a whole.
@@ -30,7 +33,7 @@ type entryIndex struct {
 }
 
 func newEntryIndex() *entryIndex {
-	x := &entryIndex{}
+	x := &entryIndex{turn: make(chan struct{}, 1)}
 	x.byIssuer.Store(&map[string][]*policy.Entry{})
 	return x
 }
@@ -41,8 +44,14 @@ func (x *entryIndex) forIssuer(issuer string) []*policy.Entry { return (*x.byIss
 // refreshEntries reads the entries again if their version has changed, and reports whether it
 // had. The version is read first: a change in between is found by the next look.
 func (s *Service) refreshEntries(ctx context.Context) (bool, error) {
-	s.entries.mu.Lock()
-	defer s.entries.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	select {
+	case s.entries.turn <- struct{}{}:
+		defer func() { <-s.entries.turn }()
+	case <-ctx.Done():
+		return false, fmt.Errorf("wait for the entries: %w: %w", store.ErrUnavailable, ctx.Err())
+	}
 	version, err := s.store.EntryVersion(ctx)
 	if err != nil {
 		return false, fmt.Errorf("version of the entries: %w", err)

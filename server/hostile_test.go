@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -184,7 +185,7 @@ func TestWildcardsNeedAProfileThatAllowsThem(t *testing.T) {
 		c.Profiles = []policy.Profile{wild, tame}
 	})
 	byToken := func(profile string, req server.Request) (*server.Issued, error) {
-		entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{name}, Profile: profile})
+		entry := f.storedEntry(t, store.Entry{SPIFFEID: workload, Method: "join_token", DNSNames: []string{name}, Profile: profile})
 		token, err := f.CreateJoinToken(t.Context(), administrator(policy.RoleOperator), entry, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -201,8 +202,8 @@ func TestWildcardsNeedAProfileThatAllowsThem(t *testing.T) {
 			return f.sign(t, p, req)
 		},
 		"an entry for a JWT": func(p string) (*server.Issued, error) {
-			f.entry(t, policy.EntrySpec{
-				SPIFFEID: workload, Method: policy.MethodJWT, DNSNames: []string{name}, Profile: p,
+			f.storedEntry(t, store.Entry{
+				SPIFFEID: workload, Method: "jwt", DNSNames: []string{name}, Profile: p,
 				Issuer: "ci", Claims: map[string]string{"profile": p},
 			})
 			job := policy.Caller{Method: policy.MethodJWT, Subject: "ci job", Issuer: "ci", Claims: map[string]any{"profile": p}}
@@ -219,6 +220,18 @@ func TestWildcardsNeedAProfileThatAllowsThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// storedEntry writes an entry past the service, as one that was made when its profile was
+// another one.
+func (f *fixture) storedEntry(t *testing.T, e store.Entry) string {
+	t.Helper()
+	e.ID, e.CreatedAt, e.CreatedBy = "ent_"+rand.Text(), time.Now(), "test"
+	audit := store.Audit{At: time.Now(), Actor: "test", Action: "entry.create", Target: e.ID}
+	if err := f.store.CreateEntry(t.Context(), e, audit); err != nil {
+		t.Fatal(err)
+	}
+	return e.ID
 }
 
 // sign signs as an operator under a profile.

@@ -26,7 +26,7 @@ func (s *Service) Issue(ctx context.Context, caller policy.Caller, req Request) 
 	if err := s.authorize(ctx, caller, OpSign); err != nil {
 		return nil, err
 	}
-	if err := s.limiter.take(caller.Subject, 1, now); err != nil {
+	if err := s.limit(caller, 1, now); err != nil {
 		return nil, err
 	}
 	return s.issue(ctx, caller, req, now)

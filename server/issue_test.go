@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -311,6 +312,66 @@ func TestIdentityRateIsLimited(t *testing.T) {
 		t.Errorf("the third request gives %+v", failure)
 	}
 	f.issue(t, administrator(policy.RoleAdmin), request(t, workload)) // another caller is not held up
+}
+
+// silentStore is a database whose connection has died without a word.
+type silentStore struct{ server.EntryStore }
+
+func (silentStore) EntryVersion(ctx context.Context) (uint64, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestASilentDatabaseHoldsNobodyUpPastTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *server.Config) { c.Entries = silentStore{c.Entries} })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		synctest.Wait() // the follower asks, and waits
+		start := time.Now()
+		deadline, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		caller := policy.Caller{Method: policy.MethodJWT, Subject: "ci job", Issuer: "ci", Claims: map[string]any{}}
+		if _, err := f.Issue(deadline, caller, request(t)); code(err) != "unavailable" || time.Since(start) != 100*time.Millisecond {
+			t.Errorf("after %s the answer is %v", time.Since(start), err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A restart near the end of an intermediate's life must not fail for what a profile allows at
+// the most.
+func TestAServiceStartsWhileItsIssuerCoversTheDurations(t *testing.T) {
+	f := newFixture(t)
+	for days, ok := range map[int]bool{91: true, 119: true, 121: false} {
+		old := catest.New(t, catest.Options{Now: time.Now().AddDate(0, 0, -days)})
+		_, err := server.New(server.Config{Set: old.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store})
+		if (err == nil) != ok {
+			t.Errorf("on day %d: %v", days, err)
+		}
+	}
+}
+
+func TestAddressRateIsLimited(t *testing.T) {
+	f := newFixture(t, func(c *server.Config) { c.AddressRate, c.AddressBurst = 0.001, 2 })
+	near := func(role policy.Role) policy.Caller {
+		caller := administrator(role)
+		caller.Address = "192.0.2.7"
+		return caller
+	}
+	f.issue(t, near(policy.RoleOperator), request(t, workload))
+	f.issue(t, near(policy.RoleAdmin), request(t, workload))
+	_, err := f.Issue(t.Context(), near(policy.RoleOperator), request(t, workload))
+	if failure := server.AsError(err); failure.Kind != server.KindRateLimited || failure.RetryAfter <= 0 {
+		t.Errorf("the third request from the address gives %+v", failure)
+	}
+	far := near(policy.RoleOperator)
+	far.Address = "192.0.2.8"
+	f.issue(t, far, request(t, workload))
 }
 
 func TestANewServiceRefuses(t *testing.T) {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,28 @@ func TestOnlyAnAdministratorTouchesPandosOwn(t *testing.T) {
 	}
 }
 
+// Whoever signs a CSR that somebody else has made, and forgets to say for whom, gives nothing
+// away: the own identity has to be renewed in so many words.
+func TestAnAdministratorDoesNotSignTheOwnIdentityByMistake(t *testing.T) {
+	f := newFixture(t, func(c *server.Config) {
+		c.Administrators[parseID(t, "spiffe://example.org/pando/admin/vic")] = policy.RoleViewer
+		c.Administrators[parseID(t, "spiffe://example.org/pando/admin/oli")] = policy.RoleOperator
+	})
+	for _, id := range []string{adminID, "spiffe://example.org/pando/admin/vic", "spiffe://example.org/pando/admin/oli"} {
+		self := f.peer(t, f.issue(t, administrator(policy.RoleAdmin), request(t, id)))
+		if _, err := f.Issue(t.Context(), self, request(t)); code(err) != "policy_denied" {
+			t.Errorf("%s signs a CSR without a name: %v", id, err)
+		}
+		results, err := f.IssueBatch(t.Context(), self, []server.Request{request(t)})
+		if err != nil || code(results[0].Err) != "policy_denied" {
+			t.Errorf("%s signs a batch without a name: %v, %v", id, results, err)
+		}
+		if renewed, err := f.Renew(t.Context(), self, request(t)); err != nil || renewed.SPIFFEID != id {
+			t.Errorf("%s cannot renew: %v", id, err)
+		}
+	}
+}
+
 func TestARevokedAdministratorIsOutAtOnce(t *testing.T) {
 	f := newFixture(t)
 	issued := f.issue(t, administrator(policy.RoleAdmin), request(t, adminID))
@@ -141,6 +164,8 @@ func TestEntriesAndTokensAreChecked(t *testing.T) {
 		"an unknown profile":         {SPIFFEID: workload, Method: policy.MethodJoinToken, Profile: "nope"},
 		"an unknown issuer":          {SPIFFEID: workload, Method: policy.MethodJWT, Issuer: "nope", Claims: map[string]string{"sub": "x"}},
 		"another trust domain":       {SPIFFEID: "spiffe://example.com/x", Method: policy.MethodJoinToken},
+		"names its profile forbids":  {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"*.example.org"}},
+		"a missing DNS name":         {SPIFFEID: workload, Method: policy.MethodJoinToken, Profile: "server"},
 		"an ID that is not a URI":    {SPIFFEID: "web", Method: policy.MethodJoinToken},
 		"an upper-case DNS wildcard": {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"*.*.example.org"}},
 	} {
@@ -180,7 +205,7 @@ func TestListingIsPaged(t *testing.T) {
 	for range 5 {
 		want[f.issue(t, operator, request(t, workload)).Serial] = true
 	}
-	f.issue(t, operator, request(t, workload+"/other"))
+	page1 := f.issue(t, operator, request(t, workload+"/other"))
 	filter := server.CertificateFilter{SPIFFEID: workload, State: "live", PageSize: 2}
 	pages := 0
 	for {
@@ -206,6 +231,14 @@ func TestListingIsPaged(t *testing.T) {
 		if _, err := f.Certificates(t.Context(), operator, bad); code(err) != "invalid_request" {
 			t.Errorf("the filter %+v gives %v", bad, err)
 		}
+	}
+	for _, written := range []string{page1.Serial, strings.TrimLeft(page1.Serial, "0"), strings.ToUpper(page1.Serial)} {
+		if got, err := f.Certificate(t.Context(), operator, written); err != nil || got.Serial != page1.Serial {
+			t.Errorf("the serial number written as %q finds %+v: %v", written, got, err)
+		}
+	}
+	if _, err := f.ListEntries(t.Context(), operator, server.EntryFilter{PageToken: "zzzz"}); code(err) != "invalid_request" {
+		t.Errorf("a page token that is none gives %v", err)
 	}
 	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
 	f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})

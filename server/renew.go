@@ -18,7 +18,7 @@ func (s *Service) Renew(ctx context.Context, caller policy.Caller, req Request) 
 	if caller.Method != policy.MethodPeer {
 		return nil, permissionDenied("renewal requires the certificate that is to be renewed")
 	}
-	if err := s.limiter.take(caller.Subject, 1, now); err != nil {
+	if err := s.limit(caller, 1, now); err != nil {
 		return nil, err
 	}
 	caller.Role = policy.RoleNone // an administrator, too, renews nothing but the own identity here

@@ -50,8 +50,10 @@ type Config struct {
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
 
-	IdentityRate  float64 // requests per second for one caller; 0: no limit
+	IdentityRate  float64 // certificates per second for one caller; 0: no limit
 	IdentityBurst int     // 0: one second's worth
+	AddressRate   float64 // certificates per second for one address; 0: no limit
+	AddressBurst  int     // 0: one second's worth
 	Polls         PollLimits
 
 	Observer Observer     // none: nothing is told
@@ -73,7 +75,9 @@ type Service struct {
 	profiles map[string]*policy.Profile
 	admins   map[spiffeid.ID]policy.Role
 	issuers  map[string]bool
-	limiter  *limiter
+
+	identities *limiter
+	addresses  *limiter
 
 	// Swapped as a whole, read once per request.
 	trust    atomic.Pointer[trust]
@@ -102,8 +106,10 @@ func New(cfg Config) (*Service, error) {
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
-		issuers: make(map[string]bool), limiter: newLimiter(cfg.IdentityRate, cfg.IdentityBurst),
-		entries: newEntryIndex(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
+		issuers:    make(map[string]bool),
+		identities: newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
+		addresses:  newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
+		entries:    newEntryIndex(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
@@ -149,11 +155,13 @@ func (s *Service) loadProfiles(profiles []policy.Profile) error {
 }
 
 // Adopt makes set current for every request that starts from now on, after checking that its
-// issuer covers a full certificate of every profile. It wakes those who wait for a trust bundle.
+// issuer covers a certificate of every profile's duration. One that asks for more, up to the
+// profile's maximum, is refused when the issuer has not that much left. It wakes those who wait
+// for a trust bundle.
 func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 	for _, p := range s.profiles {
-		if err := set.Covers(p.MaxDuration, now); err != nil {
-			return fmt.Errorf("profile %q allows %s: %w", p.Name, p.MaxDuration, err)
+		if err := set.Covers(p.Duration, now); err != nil {
+			return fmt.Errorf("profile %q gives %s: %w", p.Name, p.Duration, err)
 		}
 	}
 	t, err := newTrust(set)

@@ -74,13 +74,10 @@ func (s *Serving) Leaf() *x509.Certificate { return s.current.Load().certificate
 // good certificate stays.
 func (s *Serving) Run(ctx context.Context) error {
 	for {
-		wait := max(time.Until(s.current.Load().renewal.Start), 0)
+		if err := s.sleep(ctx); err != nil {
+			return nil //nolint:nilerr // the end of ctx is the end of the work
+		}
 		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
 			err := s.renew(ctx)
 			if err == nil {
 				break
@@ -89,7 +86,30 @@ func (s *Serving) Run(ctx context.Context) error {
 				s.cfg.Log.ErrorContext(ctx, "serving certificate not renewed", "error", err,
 					"not_after", s.Leaf().NotAfter)
 			}
-			wait = servingRetry
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(servingRetry):
+			}
+		}
+	}
+}
+
+// servingNap bounds how long a change of the clock, or a machine that was suspended, goes
+// unnoticed: timers count the time that the machine is awake.
+const servingNap = time.Minute
+
+// sleep returns nil when the certificate is due, and an error when ctx has ended.
+func (s *Serving) sleep(ctx context.Context) error {
+	for {
+		wait := time.Until(s.current.Load().renewal.Start.Round(0)) // by the wall clock
+		if wait <= 0 {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(wait, servingNap)):
 		}
 	}
 }

@@ -128,6 +128,8 @@ type Upkeep interface {
 	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
 	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error
+	// Now is the time by the clock of the database.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // Health tells whether writes are accepted.

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -94,11 +93,16 @@ func propose(in *Input) (proposal, error) {
 	switch {
 	case c.Method == MethodInternal:
 		return proposal{id: in.Want.ID, profile: in.Want.Profile, anyName: true, trusted: true}, nil
-	case c.Role.AtLeast(RoleOperator) && signsForAnother(in):
+	case c.Role.AtLeast(RoleOperator) && !in.wantedID().IsZero():
 		return proposal{
 			id: in.wantedID(), profile: in.Want.Profile,
 			anyName: true, trusted: c.Role.AtLeast(RoleAdmin),
 		}, nil
+	case c.Method == MethodPeer && c.Role != RoleNone:
+		// Whoever signs a CSR that somebody else has made must not give the own identity
+		// away by forgetting to name one. It is renewed by asking for just that: then the
+		// role does not count, and is not here.
+		return proposal{}, deny(RuleIdentity, "an administrator names the SPIFFE ID that is to be signed")
 	case c.Method == MethodPeer:
 		return proposeRenewal(in)
 	case c.Method == MethodJoinToken:
@@ -107,13 +111,6 @@ func propose(in *Input) (proposal, error) {
 		return proposeJWT(in)
 	}
 	return proposal{}, deny(RuleNoEntry, "the method %q gives no identity", c.Method)
-}
-
-// signsForAnother reports whether an administrator asks for an identity that is not the
-// administrator's own: a renewal of the administrator's own certificate is one like any other.
-func signsForAnother(in *Input) bool {
-	wanted := in.wantedID()
-	return !wanted.IsZero() && (in.Caller.Method != MethodPeer || wanted != in.Caller.ID)
 }
 
 // wantedID is the SPIFFE ID that is asked for, in the request or in the CSR.
@@ -241,20 +238,9 @@ func grantDNSNames(in *Input, p proposal, profile *Profile) ([]string, error) {
 		if !p.anyName && !slices.Contains(p.dnsNames, name) {
 			return nil, deny(RuleDNSName, "the caller may not have %q", name)
 		}
-		if err := ca.ValidDNSName(name); err != nil {
-			return nil, deny(RuleDNSName, "%v", err)
-		}
-		if strings.HasPrefix(name, "*") && !profile.WildcardDNSNames {
-			return nil, deny(RuleDNSName, "profile %q does not allow the wildcard %q", profile.Name, name)
-		}
 	}
-	switch {
-	case len(names) > 0 && !profile.DNSNames:
-		return nil, deny(RuleDNSName, "profile %q does not allow DNS names", profile.Name)
-	case len(names) > maxDNSNames:
-		return nil, deny(RuleDNSName, "%d DNS names exceed the limit of %d", len(names), maxDNSNames)
-	case len(names) == 0 && profile.RequireDNSNames:
-		return nil, deny(RuleDNSName, "profile %q requires a DNS name", profile.Name)
+	if err := profile.CheckDNSNames(names); err != nil {
+		return nil, err
 	}
 	return names, nil
 }

@@ -254,13 +254,14 @@ func TestDecideRenewal(t *testing.T) {
 		current  *policy.Current
 		expect   outcome
 	}{
-		"the same names again":                         {current: &current, expect: granted},
-		"a certificate without a record":               {expect: outcome{Rule: policy.RuleNoEntry}},
-		"another identity":                             {current: &current, csrNames: []string{"spiffe://example.org/db"}, expect: outcome{Rule: policy.RuleIdentity}},
-		"another DNS name":                             {current: &current, csrNames: []string{"db.example.org"}, expect: outcome{Rule: policy.RuleDNSName}},
-		"a viewer has no other identity either":        {role: policy.RoleViewer, current: &current, csrNames: []string{"spiffe://example.org/db"}, expect: outcome{Rule: policy.RuleIdentity}},
-		"an administrator that names the own identity": {role: policy.RoleAdmin, current: &current, csrNames: []string{current.ID.String()}, expect: granted},
-		"an administrator that names nothing":          {role: policy.RoleAdmin, current: &current, expect: granted},
+		"the same names again":                  {current: &current, expect: granted},
+		"a certificate without a record":        {expect: outcome{Rule: policy.RuleNoEntry}},
+		"another identity":                      {current: &current, csrNames: []string{"spiffe://example.org/db"}, expect: outcome{Rule: policy.RuleIdentity}},
+		"another DNS name":                      {current: &current, csrNames: []string{"db.example.org"}, expect: outcome{Rule: policy.RuleDNSName}},
+		"a viewer has no other identity either": {role: policy.RoleViewer, current: &current, csrNames: []string{"spiffe://example.org/db"}, expect: outcome{Rule: policy.RuleIdentity}},
+		"an administrator who names nothing":    {role: policy.RoleAdmin, current: &current, expect: outcome{Rule: policy.RuleIdentity}},
+		"an operator who names nothing":         {role: policy.RoleOperator, current: &current, expect: outcome{Rule: policy.RuleIdentity}},
+		"a viewer who names nothing":            {role: policy.RoleViewer, current: &current, expect: outcome{Rule: policy.RuleIdentity}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := f.input(t, peerCaller(t, current.ID.String(), c.role), c.csrNames...)
@@ -297,7 +298,7 @@ func TestDecideAdministrator(t *testing.T) {
 		"an operator cannot make an administrator":     {policy.RoleOperator, nil, policy.Want{ID: id(t, "spiffe://example.org/pando/admin/bob")}, outcome{Rule: policy.RuleReserved}},
 		"an administrator can":                         {policy.RoleAdmin, nil, policy.Want{ID: id(t, "spiffe://example.org/pando/admin/bob")}, own},
 		"a name that only begins like Pando's is free": {policy.RoleOperator, nil, policy.Want{ID: id(t, "spiffe://example.org/pandora")}, outcome{ID: "spiffe://example.org/pandora", Profile: "workload", Validity: time.Hour}},
-		"an unknown role is none":                      {"root", nil, policy.Want{ID: id(t, "spiffe://example.org/db")}, outcome{Rule: policy.RuleNoEntry}},
+		"an unknown role is none":                      {"root", nil, policy.Want{ID: id(t, "spiffe://example.org/db")}, outcome{Rule: policy.RuleIdentity}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			caller := peerCaller(t, "spiffe://example.org/pando/admin/ann", c.role)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -101,6 +102,28 @@ func (p *Profile) invalidUsage() error {
 	for _, usage := range p.ExtKeyUsage {
 		if usage == x509.ExtKeyUsageAny || usage == x509.ExtKeyUsageOCSPSigning {
 			return errors.New("extended key usage holds anyExtendedKeyUsage or OCSPSigning")
+		}
+	}
+	return nil
+}
+
+// CheckDNSNames returns a *Denial unless a certificate of the profile may carry exactly these
+// DNS names.
+func (p *Profile) CheckDNSNames(names []string) error {
+	switch {
+	case len(names) > 0 && !p.DNSNames:
+		return deny(RuleDNSName, "profile %q does not allow DNS names", p.Name)
+	case len(names) > maxDNSNames:
+		return deny(RuleDNSName, "%d DNS names exceed the limit of %d", len(names), maxDNSNames)
+	case len(names) == 0 && p.RequireDNSNames:
+		return deny(RuleDNSName, "profile %q requires a DNS name", p.Name)
+	}
+	for _, name := range names {
+		if err := ca.ValidDNSName(name); err != nil {
+			return deny(RuleDNSName, "%v", err)
+		}
+		if strings.HasPrefix(name, "*") && !p.WildcardDNSNames {
+			return deny(RuleDNSName, "profile %q does not allow the wildcard %q", p.Name, name)
 		}
 	}
 	return nil

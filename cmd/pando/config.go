@@ -74,6 +74,8 @@ type lifetimesConfig struct {
 type limitsConfig struct {
 	IdentityRate   float64 `yaml:"identity_rate"`   // certificates per second for one caller; 0: no limit
 	IdentityBurst  int     `yaml:"identity_burst"`  // certificates at once; 0: one second's worth
+	AddressRate    float64 `yaml:"address_rate"`    // certificates per second for one address; 0: no limit
+	AddressBurst   int     `yaml:"address_burst"`   // certificates at once from one address; 0: one second's worth
 	FailureRate    float64 `yaml:"failure_rate"`    // failed authentications per second from one address; 0: no limit
 	FailureBurst   int     `yaml:"failure_burst"`   // failed authentications at once from one address
 	MaxConnections int     `yaml:"max_connections"` // open at once, on each door; 0: no limit
@@ -139,8 +141,11 @@ type issuerConfig struct {
 	MaxLifetime  duration `yaml:"max_lifetime,omitempty"`
 	Leeway       duration `yaml:"leeway,omitempty"`
 	KeysMaxAge   duration `yaml:"keys_max_age,omitempty"`
-	RoleClaim    string   `yaml:"role_claim,omitempty"` // JSON pointer to a claim that is viewer, operator or admin
-	Reusable     bool     `yaml:"reusable,omitempty"`   // tokens may be shown more than once, as Kubernetes' are
+	// AllowHTTPLoopback lets the two URLs be plain HTTP on 127.0.0.1 or [::1], for a proxy beside Pando.
+	AllowHTTPLoopback bool `yaml:"allow_http_loopback,omitempty"`
+
+	RoleClaim string `yaml:"role_claim,omitempty"` // JSON pointer to a claim that is viewer, operator or admin
+	Reusable  bool   `yaml:"reusable,omitempty"`   // tokens may be shown more than once, as Kubernetes' are
 }
 
 // defaultConfig is the configuration when nothing is configured.
@@ -152,6 +157,7 @@ func defaultConfig() config {
 		Lifetimes:   lifetimesConfig{Root: duration(3 * 365 * day), Intermediate: duration(180 * day)},
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
+			AddressRate: 2000, AddressBurst: 10_000, // a load balancer, or a site, is one address
 			FailureRate: 10, FailureBurst: 50,
 			MaxConnections: 10_000, MaxWaiting: 10_000, MaxDatabase: 10,
 		},

@@ -109,6 +109,8 @@ func (c *config) validateLimits(p *problems) {
 		{"lifetimes.intermediate", c.Lifetimes.Intermediate.seconds(), 1, c.Lifetimes.Root.seconds(), "between 1s and lifetimes.root"},
 		{"limits.identity_rate", c.Limits.IdentityRate, 0, 1e9, "0 or more"},
 		{"limits.identity_burst", float64(c.Limits.IdentityBurst), 0, 1e9, "0 or more"},
+		{"limits.address_rate", c.Limits.AddressRate, 0, 1e9, "0 or more"},
+		{"limits.address_burst", float64(c.Limits.AddressBurst), 0, 1e9, "0 or more"},
 		{"limits.failure_rate", c.Limits.FailureRate, 0, 1e9, "0 or more"},
 		{"limits.failure_burst", float64(c.Limits.FailureBurst), 1, 1e9, "1 or more"},
 		{"limits.max_connections", float64(c.Limits.MaxConnections), 0, 1e9, "0 or more"},

@@ -201,7 +201,7 @@ func (d *demo) run(ctx, server context.Context) error {
 	defer context.AfterFunc(server, cancel)()
 	pair, err := d.enrol(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil // interrupted before anything could fail
 		}
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/store"
 )
 
 // initResult is what init made, for people and as JSON.
@@ -56,7 +58,7 @@ func (o *initOptions) result(set *ca.Set, administrator *x509.Certificate) *init
 	if o.sealKeyText != "" {
 		r.SealKey = sealKeyVariable
 	}
-	for _, a := range set.Authorities() {
+	for _, a := range authoritiesOf(set) {
 		cert := a.Certificate()
 		r.Authorities = append(r.Authorities, madeCert{string(a.Role()), a.ID(), fingerprint(cert.Raw), cert.NotAfter})
 	}
@@ -67,6 +69,14 @@ func (o *initOptions) result(set *ca.Set, administrator *x509.Certificate) *init
 	return r
 }
 
+// authoritiesOf are those of a set, none if it could not be opened.
+func authoritiesOf(set *ca.Set) []*ca.Authority {
+	if set == nil {
+		return nil
+	}
+	return set.Authorities()
+}
+
 // existing describes the CA that is there, for --if-needed. It must be the one that was asked
 // for, and open with the seal key at hand.
 func (o *initOptions) existing(ctx context.Context, now time.Time) (*initResult, error) {
@@ -75,6 +85,11 @@ func (o *initOptions) existing(ctx context.Context, now time.Time) (*initResult,
 		return nil, err
 	}
 	db, err := openDatabase(ctx, &o.cfg)
+	if errors.Is(err, store.ErrSchemaOld) {
+		// An older version has made it, and serve or migrate will bring it up to date: it
+		// is not for this command to decide when.
+		return o.result(nil, nil), nil
+	}
 	if err != nil {
 		return nil, err
 	}

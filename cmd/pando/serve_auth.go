@@ -51,7 +51,7 @@ func newIssuer(c *issuerConfig) (*auth.Issuer, error) {
 		DiscoveryURL: c.DiscoveryURL, JWKSURL: c.JWKSURL, JWKSFile: c.JWKSFile,
 		Audiences: c.Audiences, Algorithms: c.Algorithms,
 		MaxLifetime: time.Duration(c.MaxLifetime), Leeway: time.Duration(c.Leeway), KeysMaxAge: time.Duration(c.KeysMaxAge),
-		RoleClaim: c.RoleClaim, Reusable: c.Reusable, RootCAs: roots, AllowHTTPLoopback: true,
+		RoleClaim: c.RoleClaim, Reusable: c.Reusable, RootCAs: roots, AllowHTTPLoopback: c.AllowHTTPLoopback,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("issuers %q: %w", c.Name, err)

@@ -108,6 +108,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db,
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
+		AddressRate: d.cfg.Limits.AddressRate, AddressBurst: d.cfg.Limits.AddressBurst,
 		Observer: d.metrics, Log: d.log,
 	})
 	return err

@@ -90,7 +90,7 @@ func (d *deployment) serve(ctx context.Context, binary, profile string) error {
 	d.server = exec.CommandContext(ctx, binary, "serve", "--data", d.data())
 	d.server.Env = append(os.Environ(),
 		"PANDO_LISTEN_REST="+d.rest, "PANDO_LISTEN_GRPC="+d.grpc, "PANDO_LISTEN_PUBLIC=", "PANDO_LISTEN_METRICS="+ports[2],
-		"PANDO_LIMITS_IDENTITY_RATE=0", "PANDO_LOG_LEVEL=warn", "PANDO_DEBUG_CPU_PROFILE="+profile,
+		"PANDO_LIMITS_IDENTITY_RATE=0", "PANDO_LIMITS_ADDRESS_RATE=0", "PANDO_LOG_LEVEL=warn", "PANDO_DEBUG_CPU_PROFILE="+profile,
 		`PANDO_ISSUERS=[{"name":"bench","issuer":"https://bench.example.org","audiences":["pando"],"jwks_file":"`+d.tokens.file+`"}]`,
 	)
 	d.server.Stdout, d.server.Stderr = d.log, d.log

@@ -15,7 +15,7 @@ import (
 var growthSQL string
 
 const (
-	growthRounds = 3       // measurements on either side; the median counts
+	growthRounds = 5       // measurements on either side; the median counts
 	growthChunk  = 250_000 // records per statement
 	growthFloor  = 0.9     // of the throughput of an empty table
 )

@@ -31,6 +31,7 @@ type bundleOutput struct {
 	ContentType  string `header:"Content-Type" hidden:"true"`
 	ETag         string `header:"ETag"`
 	CacheControl string `header:"Cache-Control"`
+	Vary         string `header:"Vary" hidden:"true"`
 	Body         []byte
 }
 
@@ -38,12 +39,13 @@ func (d *rest) getBundle(_ context.Context, _ *exchange, in *bundleInput) (*bund
 	bundle := d.cfg.Service.Bundle()
 	out := &bundleOutput{
 		Status: http.StatusOK, ContentType: jsonType, ETag: bundle.ETag, CacheControl: cacheControl(bundle.RefreshHint),
-		Body: bundle.Document,
+		Vary: "Accept", Body: bundle.Document,
 	}
 	if in.Format == "pem" || in.Format == "" && strings.Contains(in.Accept, pemFile) {
 		out.ContentType, out.Body = pemFile, []byte(bundle.PEM)
+		out.ETag = strings.TrimSuffix(bundle.ETag, `"`) + `-pem"` // another representation
 	}
-	if in.IfNoneMatch == bundle.ETag {
+	if in.IfNoneMatch == out.ETag {
 		out.Status, out.Body = http.StatusNotModified, nil
 	}
 	return out, nil

@@ -49,7 +49,7 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 	if next.Number != from+1 {
 		return fmt.Errorf("replace generation %d by %d: %w", from, next.Number, store.ErrInvalid)
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.transact(ctx, "replace generation", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockExclusiveSQL); err != nil {
 			return err
 		}
@@ -71,7 +71,6 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 		batch.Queue(notifySQL)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
-	return s.classify("replace generation", err)
 }
 
 // swapGeneration replaces the row of the generation, if the current number is from.

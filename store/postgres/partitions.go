@@ -120,7 +120,7 @@ func listPartitions(ctx context.Context, conn *pgx.Conn) ([]partition, error) {
 func (s *Store) withPartitionLock(ctx context.Context, place int, f func(*pgx.Conn) error) error {
 	return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		conn := c.Conn()
-		if _, err := conn.Exec(ctx, partitionLockSQL, place); err != nil {
+		if err := lockPartitions(ctx, conn, place); err != nil {
 			return fmt.Errorf("lock partitions: %w", err)
 		}
 		err := f(conn)
@@ -130,4 +130,21 @@ func (s *Store) withPartitionLock(ctx context.Context, place int, f func(*pgx.Co
 		}
 		return err
 	})
+}
+
+// partitionPause is between two tries at the lock, which is held for milliseconds as a rule.
+const partitionPause = 20 * time.Millisecond
+
+func lockPartitions(ctx context.Context, conn *pgx.Conn, place int) error {
+	for {
+		var locked bool
+		if err := conn.QueryRow(ctx, partitionLockSQL, place).Scan(&locked); err != nil || locked {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(partitionPause):
+		}
+	}
 }

@@ -18,6 +18,8 @@ var (
 	authorityInsertSQL string
 	//go:embed queries/blocked_key_insert.sql
 	blockedKeyInsertSQL string
+	//go:embed queries/clock.sql
+	clockSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql

@@ -143,7 +143,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 // change runs f in a transaction, writes the audit row in it if f reports a change, and
 // commits. Errors of f and of the commit are classified.
 func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func(pgx.Tx) (changed bool, err error)) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.transact(ctx, op, func(tx pgx.Tx) error {
 		changed, err := f(tx)
 		if err != nil || !changed {
 			return err
@@ -152,7 +152,25 @@ func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func
 		queueAudit(&batch, audit)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
-	return s.classify(op, err)
+}
+
+// lockPause lets insertions pass between two attempts at the exclusive lock.
+const lockPause = time.Second
+
+// transact runs f in a transaction and commits. Errors are classified. When the exclusive lock
+// cannot be had it runs f again, until ctx ends.
+func (s *Store) transact(ctx context.Context, op string, f func(pgx.Tx) error) error {
+	for {
+		err := pgx.BeginFunc(ctx, s.pool, f)
+		if !hasCode(err, codeLockUnavailable) {
+			return s.classify(op, err)
+		}
+		select {
+		case <-ctx.Done():
+			return s.classify(op, err)
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 func queueAudit(batch *pgx.Batch, a store.Audit) {

@@ -45,5 +45,12 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	return s.classify("prune acknowledgements", err)
 }
 
+// Now is the time by the clock of the database; see [store.Upkeep].
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := s.pool.QueryRow(ctx, clockSQL).Scan(&now)
+	return now, s.classify("clock", err)
+}
+
 // dayOf is the UTC day of t, counted since 1 January 1970, as in [store.Serial.Day].
 func dayOf(t time.Time) int { return int(t.Unix() / (24 * 60 * 60)) }

@@ -18,6 +18,9 @@ const (
 // Prepare does nothing: one table holds all certificates. See [store.Upkeep].
 func (s *Store) Prepare(context.Context, time.Time, time.Time) error { return nil }
 
+// Now is the time by the clock of the process, which is that of the database.
+func (s *Store) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
 // Prune deletes what is no longer needed; see [store.Upkeep].
 func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if before.After(now) {

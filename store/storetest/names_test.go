@@ -24,6 +24,7 @@ func TestBothStoresHaveTheSameFiles(t *testing.T) {
 		"queries": {
 			"session.sql":                 "Postgres: in the connection string of SQLite",
 			"list_plan.sql":               "Postgres: SQLite is told which index to use in the query",
+			"clock.sql":                   "Postgres: the clock of SQLite is the process's",
 			"lock_shared.sql":             "Postgres: SQLite has one writer",
 			"lock_exclusive.sql":          "Postgres: SQLite has one writer",
 			"partition_create.sql":        "Postgres: SQLite keeps one table",
