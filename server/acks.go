@@ -26,6 +26,9 @@ const (
 	// ackRetry is the wait after a failed write, and ackTimeout bounds each.
 	ackRetry   = time.Second
 	ackTimeout = 10 * time.Second
+	// ackLast bounds what is left to write when the replica stops. The holders go to another
+	// one and acknowledge there, so that this is worth little time.
+	ackLast = 2 * time.Second
 	// ackRemembered is how many certificates are known to have acknowledged something. One that
 	// was pushed out is written again, which changes nothing.
 	ackRemembered = 200_000
@@ -76,7 +79,9 @@ func (a *acker) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			a.writeAll(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackLast)
+			defer cancel()
+			a.writeAll(last)
 			return
 		case <-a.more:
 		}

@@ -24,9 +24,12 @@ type ledger struct {
 	tries   int
 }
 
-func (l *ledger) Acknowledge(_ context.Context, acks []store.Ack) error {
+func (l *ledger) Acknowledge(ctx context.Context, acks []store.Ack) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := ctx.Err(); err != nil { // as a database would
+		return err
+	}
 	l.tries++
 	if l.fail {
 		return store.ErrUnavailable

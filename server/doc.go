@@ -8,6 +8,10 @@
 // dies after, a record without a holder remains, which is harmless.
 //
 // Memory follows the database: the authorities are one immutable snapshot ([ca.Set]) that is
-// swapped as a whole, and the entries are re-read when their version changes. Whatever a
-// replica has not seen yet is caught by the statement that inserts the record.
+// swapped as a whole ([Service.Follow]), and the entries are re-read when their version
+// changes. Whatever a replica has not seen yet is caught by the statement that inserts the
+// record.
+//
+// [Service.Trust] closes the circle of a rotation: a holder waits there for the next trust
+// bundle, and by asking again says that it has got it.
 package server
