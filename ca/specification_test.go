@@ -34,14 +34,17 @@ func TestSpecification(t *testing.T) {
 	leaf.DNSNames = []string{"web.example.org"}
 	signed, err := pki.Set().Issuer().Sign(leaf)
 	check(t, err)
+	prepared := pki.Prepare(t)
+	cross := prepared.Set().Authorities()[len(prepared.Set().Authorities())-1].Cross()
 	rootCert, issuer := pki.Set().Roots()[0], pki.Set().Issuer().Certificate()
 	for section, tt := range map[string]struct {
 		cert, parent *x509.Certificate
 		moment       string
 	}{
-		"Root":         {rootCert, rootCert, "first use"},
-		"Intermediate": {issuer, rootCert, "first use"},
-		"Leaf":         {signed.Leaf, issuer, "issue"},
+		"Root":              {rootCert, rootCert, "first use"},
+		"Cross-certificate": {cross, rootCert, "first use"},
+		"Intermediate":      {issuer, rootCert, "first use"},
+		"Leaf":              {signed.Leaf, issuer, "issue"},
 	} {
 		t.Run(section, func(t *testing.T) {
 			want := make(map[string]field)

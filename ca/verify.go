@@ -104,7 +104,9 @@ func (a *Authority) validAt(now time.Time) bool {
 const maxPresented = 4
 
 // verifyPath verifies a leaf of an intermediate that this set does not know, as after a
-// restore from a backup, through one that is presented and that a published root has signed.
+// restore from a backup, through one that is presented and that a published root has signed;
+// or that a root has signed which this set does not know, with a cross-certificate of a
+// published one.
 // A presented certificate with the key of an authority of the set is left out: its own state
 // decides, and it was not the issuer. Anybody may present anything: the work is bounded, and
 // no signature is verified with a key of a kind that authorities do not have.
@@ -113,10 +115,10 @@ func (s *Set) verifyPath(cert *x509.Certificate, intermediates []*x509.Certifica
 		return fmt.Errorf("%d intermediates are presented, more than %d", len(intermediates), maxPresented)
 	}
 	for _, c := range intermediates {
-		if !bytes.Equal(c.RawSubject, cert.RawIssuer) || !bytes.Equal(c.SubjectKeyId, cert.AuthorityKeyId) {
+		if !names(cert, c) {
 			continue
 		}
-		if err := s.admitsIntermediate(c, now); err != nil {
+		if err := s.admitsIntermediate(c, intermediates, now); err != nil {
 			return err
 		}
 		return cert.CheckSignatureFrom(c)
@@ -126,7 +128,29 @@ func (s *Set) verifyPath(cert *x509.Certificate, intermediates []*x509.Certifica
 
 // admitsIntermediate reports why a presented certificate cannot stand between a leaf and a
 // published root.
-func (s *Set) admitsIntermediate(c *x509.Certificate, now time.Time) error {
+func (s *Set) admitsIntermediate(c *x509.Certificate, presented []*x509.Certificate, now time.Time) error {
+	err := s.admitsPresented(c, now)
+	if err != nil || s.signedByRoot(c, now) == nil {
+		return err
+	}
+	for _, cross := range presented {
+		if cross == c || !names(c, cross) || cross.MaxPathLenZero {
+			continue
+		}
+		if err := s.admitsPresented(cross, now); err != nil {
+			return err
+		}
+		if err := s.signedByRoot(cross, now); err != nil {
+			return err
+		}
+		return c.CheckSignatureFrom(cross)
+	}
+	return errNoRoot
+}
+
+// admitsPresented reports why a presented certificate cannot be one of an authority that this
+// set does not know.
+func (s *Set) admitsPresented(c *x509.Certificate, now time.Time) error {
 	key, err := HashPublicKey(c.PublicKey)
 	switch {
 	case err != nil:
@@ -137,15 +161,25 @@ func (s *Set) admitsIntermediate(c *x509.Certificate, now time.Time) error {
 	if err := checkAuthority(c, s.trustDomain); err != nil {
 		return fmt.Errorf("presented intermediate %w", err)
 	}
-	switch {
-	case now.Before(c.NotBefore), now.After(c.NotAfter):
+	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 		return errors.New("presented intermediate is not valid now")
 	}
+	return nil
+}
+
+var errNoRoot = errors.New("presented intermediate is not signed by a published root")
+
+// signedByRoot returns nil if a published root that is valid now has signed c.
+func (s *Set) signedByRoot(c *x509.Certificate, now time.Time) error {
 	for _, root := range s.roots {
-		if bytes.Equal(root.RawSubject, c.RawIssuer) && bytes.Equal(root.SubjectKeyId, c.AuthorityKeyId) &&
-			!now.Before(root.NotBefore) && !now.After(root.NotAfter) {
+		if names(c, root) && !now.Before(root.NotBefore) && !now.After(root.NotAfter) {
 			return c.CheckSignatureFrom(root)
 		}
 	}
-	return errors.New("presented intermediate is not signed by a published root")
+	return errNoRoot
+}
+
+// names reports whether cert says that issuer signed it.
+func names(cert, issuer *x509.Certificate) bool {
+	return bytes.Equal(issuer.RawSubject, cert.RawIssuer) && bytes.Equal(issuer.SubjectKeyId, cert.AuthorityKeyId)
 }

@@ -15,10 +15,14 @@ func (c *CA) Prepare(tb testing.TB) *CA {
 	tb.Helper()
 	old := c.config.Authorities[c.active(ca.RoleRoot)]
 	parent := parse(tb, old.Certificate)
-	key := Key(tb, ca.ECDSAP256)
-	root, err := ca.NewRoot(ca.RootConfig{
-		TrustDomain: c.config.TrustDomain, Signer: key, NotBefore: c.now, NotAfter: parent.NotAfter,
-	})
+	algorithm, err := ca.KeyAlgorithmOf(parent.PublicKey)
+	must(tb, err)
+	key := Key(tb, algorithm)
+	cfg := ca.RootConfig{TrustDomain: c.config.TrustDomain, Signer: key, NotBefore: c.now, NotAfter: parent.NotAfter}
+	if names := parent.Subject.Organization; len(names) > 0 {
+		cfg.Organization = names[0]
+	}
+	root, err := ca.NewRoot(cfg)
 	must(tb, err)
 	cross, err := ca.CrossSign(ca.CrossConfig{
 		TrustDomain: c.config.TrustDomain, Root: root, Parent: parent, ParentSigner: old.Signer,
