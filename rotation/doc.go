@@ -1,7 +1,61 @@
-// Package rotation does the work that recurs: it makes what issuance will need before it is
-// needed, and removes what nobody needs any more.
+// Package rotation does the work that recurs: it replaces the authorities before they end, makes
+// what issuance will need before it is needed, and removes what nobody needs any more.
 //
-// A [Scheduler] runs named jobs, each by its own schedule:
+// # Authorities
+//
+// Roots and intermediates live by one machine, any number of them at once, one row each:
+//
+//	            published            signs              what it signed          nothing is left
+//	            signs nothing        leaves (I)         is still good           of what it signed
+//	           ┌──────────┐ spread  ┌──────────┐       ┌──────────┐  drain     ┌──────────┐
+//	root  ───> │ prepared │ ──────> │  active  │ ────> │ retiring │ ─────────> │ retired  │ ──> dropped,
+//	           └──────────┘  gate   └──────────┘       └──────────┘  gate      └──────────┘     once expired
+//	intermediate ─────────────────────^  succeeded by another       key destroyed,
+//	                                                                root leaves the bundle
+//
+// The trust bundle holds the roots that are prepared, active and retiring. Its sequence changes
+// exactly when that set does: when a root is prepared, and when one retires. An intermediate is
+// in no bundle, because leaves carry it; it is active from the moment that it is made.
+//
+// The spread gate opens when all who follow have acknowledged a bundle with the root, and it has
+// been published for five refresh hints; or when every leaf from before the publication has
+// expired, since what comes with each later leaf is the new bundle. Activation replaces root and
+// intermediate in one generation. Whoever has still the old root alone is carried: while that root
+// is retiring, chains hold the cross-certificate that it gave the new one.
+//
+// The drain gate opens when no unexpired leaf is left under an intermediate, and for a root when
+// its intermediates have retired. Then every live leaf was issued under the new root, and came
+// with it: nobody needs the old one, or the cross-certificate. One root is prepared at a time, and
+// none while another one retires, so that one cross-certificate leads from any bundle that is in
+// use to any chain.
+//
+// The invariant behind both gates: every unexpired leaf verifies, with the chain that it was
+// handed out with, under every bundle that a live client can hold then; and for those who follow
+// it does without the cross-certificate. The tests of this package live through long random
+// histories and check it after each step.
+//
+// # One step
+//
+// [Plan] and [Gates] are pure: they say from rows, counts and the time what is due, and what is
+// waited for. A [Rotator] carries it out:
+//
+//	lease ─> read generation, then facts ─> Plan ─> make keys, certificates ─> ReplaceGeneration
+//	  ^                                                                           │ the commit point:
+//	  └──────────────── again, until nothing is due ──────────────────────────────┘ from, fence, audit
+//
+// A step is one write. If the process dies before it, the keys that were made are gone, since they
+// were sealed into rows that nobody wrote; if it dies after it, nothing is left to do. A write whose
+// outcome is unknown is not repeated but looked at: the next tick reads what became of it. A leader
+// that was stopped and wakes up too late is refused by the term of its lease, and by the number of
+// the generation. Each authority whose state changes leaves an audit row in the same transaction.
+//
+// Time is that of the replica that ticks, and clocks differ by [Policy].Skew: gates are late by it,
+// certificates begin earlier by it, facts are counted as of that long ago. The lease alone is
+// judged by the clock of the database.
+//
+// # Jobs
+//
+// A [Scheduler] runs named jobs, the rotation among them, each by its own schedule:
 //
 //	schedule   0    1    2    3    4        moments, the same on every replica
 //	           |    |    |    |    |
