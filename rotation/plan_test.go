@@ -377,3 +377,21 @@ func TestNewRotatorRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestIntermediateIsNotOlderThanItsRoot replaces the intermediate of a root that is younger than
+// the skew by which the successor is backdated.
+func TestIntermediateIsNotOlderThanItsRoot(t *testing.T) {
+	w := newWorld(1, sabotage{})
+	policy := modelPolicy
+	policy.IntermediateEvery = time.Minute
+	r, err := rotation.NewRotator(rotation.RotatorConfig{Store: w.store, Keys: w.keys, Policy: policy, Holder: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Tick(context.Background(), w.now.Add(time.Minute)); err != nil || w.wrong != nil {
+		t.Fatalf("%v, %v", err, w.wrong)
+	}
+	if w.store.gen.Number != 2 {
+		t.Errorf("generation %d, want 2", w.store.gen.Number)
+	}
+}
