@@ -15,6 +15,9 @@ import (
 // it bounds what a lost notification costs.
 const followPeriod = time.Second
 
+// followTimeout bounds one look, so that a database that has fallen silent is asked again.
+const followTimeout = 5 * time.Second
+
 // Generations is where a replica reads the authorities from, and is told that they change; the
 // stores are.
 type Generations interface {
@@ -97,6 +100,8 @@ func (f *follower) watch(ctx context.Context, told chan<- struct{}) {
 
 // look adopts the current generation if this replica has another one.
 func (f *follower) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, followTimeout)
+	defer cancel()
 	number, err := f.cfg.Store.GenerationNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("number of the generation: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,41 @@ func TestAGenerationThatCannotBeOpenedIsReported(t *testing.T) {
 		want := []string{"good", "generation 2 cannot be used: the seal key does not open it", "good"}
 		if diff := cmp.Diff(want, o.reported()); diff != "" {
 			t.Errorf("reported (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// silent is a store that answers the first looks not at all.
+type silent struct {
+	server.Generations
+	left *atomic.Int32 // looks that are not answered
+}
+
+func (s silent) GenerationNumber(ctx context.Context) (uint64, error) {
+	if s.left.Add(-1) >= 0 {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.Generations.GenerationNumber(ctx)
+}
+
+// TestASilentDatabaseIsAskedAgain: a look that is never answered is not the last one.
+func TestASilentDatabaseIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		prepared := f.pki.Prepare(t)
+		f.commit(t, f.pki)
+		f.commit(t, prepared)
+		var left atomic.Int32
+		left.Store(2)
+		f.follow(t, silent{untold{Generations: f.store}, &left}, newOpeners(prepared))
+		time.Sleep(9 * time.Second)
+		if got := f.Set().Generation(); got != 1 {
+			t.Errorf("generation %d is in use before the database answers", got)
+		}
+		time.Sleep(5 * time.Second)
+		if got := f.Set().Generation(); got != 2 {
+			t.Errorf("generation %d is in use after the database answers", got)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func TestProblems(t *testing.T) {
 		"a state that does not exist":           {"GET", "/v1/certificates?state=dead", "", "", 400, "invalid_request"},
 		"a moment that is none":                 {"GET", "/v1/certificates?expires_before=yesterday", "", "", 400, "invalid_request"},
 		"a page token of somebody else":         {"GET", "/v1/certificates?page_token=x", "", "", 400, "invalid_request"},
-		"a serial number that is none":          {"GET", "/v1/certificates/1", "", "", 400, "invalid_request"},
+		"a serial number that is none":          {"GET", "/v1/certificates/x", "", "", 400, "invalid_request"},
 		"a batch of nothing":                    {"POST", "/v1/certificates/batch", "application/json", `{"requests":[]}`, 400, "invalid_request"},
 		"a time to live that is not positive":   {"POST", "/v1/join-tokens", "application/json", `{"entry_id":"e","ttl":"0s"}`, 400, "invalid_request"},
 		"a time to live that is not a duration": {"POST", "/v1/join-tokens", "application/json", `{"entry_id":"e","ttl":"soon"}`, 400, "invalid_request"},
