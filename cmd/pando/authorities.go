@@ -56,12 +56,8 @@ func openVault(text, file string) (*vault, error) {
 	return newVault(key)
 }
 
-// The labels that keys are sealed under say where they belong, so that a key cannot be moved to
-// another place, or another CA's database, by whoever can write there.
-func keyLabel(td spiffeid.TrustDomain, role ca.Role) string {
-	return "authority " + string(role) + " of " + td.String()
-}
-
+// windowLabel says where the window key belongs, as ca.KeyLabel does for the keys of authorities:
+// a sealed key cannot be moved to another place, or another CA's database.
 func windowLabel(td spiffeid.TrustDomain) []byte { return []byte("window key of " + td.String()) }
 
 // windowKeySize makes the place of a renewal window as hard to guess as a key.
@@ -85,7 +81,7 @@ func newGeneration(v *vault, cfg *config, td spiffeid.TrustDomain, now time.Time
 		return store.Generation{}, fmt.Errorf("seal window key: %w", err)
 	}
 	return store.Generation{
-		Number: 1, TrustDomain: td.String(), Sequence: 1, PublishedAt: now, WindowKey: sealed,
+		Number: 1, TrustDomain: td.String(), Sequence: firstSequence, PublishedAt: now, WindowKey: sealed,
 		Authorities: []store.Authority{rootRow, intermediateRow},
 	}, nil
 }
@@ -98,7 +94,7 @@ type parent struct {
 
 // newRoot makes a root: P-384, since it lives for years.
 func (v *vault) newRoot(cfg *config, td spiffeid.TrustDomain, now time.Time) (*parent, store.Authority, error) {
-	signer, ref, err := v.keys.Create(ca.ECDSAP384, keyLabel(td, ca.RoleRoot))
+	signer, ref, err := v.keys.Create(ca.ECDSAP384, ca.KeyLabel(td, ca.RoleRoot))
 	if err != nil {
 		return nil, store.Authority{}, fmt.Errorf("make root key: %w", err)
 	}
@@ -114,7 +110,7 @@ func (v *vault) newRoot(cfg *config, td spiffeid.TrustDomain, now time.Time) (*p
 // newIntermediate makes an intermediate under a root: P-256, whose signatures are the fastest
 // to make and to verify.
 func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *parent, now time.Time) (store.Authority, error) {
-	signer, ref, err := v.keys.Create(ca.ECDSAP256, keyLabel(td, ca.RoleIntermediate))
+	signer, ref, err := v.keys.Create(ca.ECDSAP256, ca.KeyLabel(td, ca.RoleIntermediate))
 	if err != nil {
 		return store.Authority{}, fmt.Errorf("make intermediate key: %w", err)
 	}
@@ -129,11 +125,18 @@ func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *pare
 }
 
 func newAuthority(cert *x509.Certificate, role ca.Role, parentID string, key []byte, now time.Time) store.Authority {
-	return store.Authority{
+	a := store.Authority{
 		ID: ca.AuthorityID(cert), Role: string(role), State: string(ca.StateActive), ParentID: parentID,
 		Certificate: cert.Raw, Key: key, StateSince: now,
 	}
+	if role == ca.RoleRoot {
+		a.Sequence = firstSequence
+	}
+	return a
 }
+
+// firstSequence is that of the first trust bundle.
+const firstSequence = 1
 
 // openSet opens the keys of a generation and makes the snapshot that requests are served from.
 // It refuses a generation of another trust domain, keys that the seal key does not open, and
@@ -157,9 +160,10 @@ func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.S
 	for _, row := range gen.Authorities {
 		authority := ca.AuthorityConfig{
 			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID, Certificate: row.Certificate,
+			CrossParentID: row.CrossParentID, CrossCertificate: row.CrossCertificate,
 		}
 		if len(row.Key) > 0 { // a root may be kept elsewhere; a retired one has no key any more
-			if authority.Signer, err = v.keys.Open(row.Key, keyLabel(td, authority.Role)); err != nil {
+			if authority.Signer, err = v.keys.Open(row.Key, ca.KeyLabel(td, authority.Role)); err != nil {
 				return nil, fmt.Errorf("key of authority %s: %w", row.ID, err)
 			}
 		}

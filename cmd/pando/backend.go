@@ -20,6 +20,9 @@ type database interface {
 	store.Records
 	store.Tokens
 	store.Generations
+	store.Watcher
+	store.Leases
+	store.Acks
 	store.Upkeep
 	store.Health
 	server.EntryStore

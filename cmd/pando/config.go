@@ -26,6 +26,7 @@ type config struct {
 	Serving   servingConfig   `yaml:"serving"`
 	URLs      urlsConfig      `yaml:"urls"`
 	Lifetimes lifetimesConfig `yaml:"lifetimes"`
+	Rotation  rotationConfig  `yaml:"rotation"`
 	Limits    limitsConfig    `yaml:"limits"`
 	Timeouts  timeoutsConfig  `yaml:"timeouts"`
 	Records   recordsConfig   `yaml:"records"`
@@ -68,6 +69,15 @@ type urlsConfig struct {
 type lifetimesConfig struct {
 	Root         duration `yaml:"root"`
 	Intermediate duration `yaml:"intermediate"`
+}
+
+// rotationConfig is when authorities are replaced. Every replica looks; one of them leads.
+type rotationConfig struct {
+	Schedule     string   `yaml:"schedule"`     // how often it is looked whether something is due
+	Root         duration `yaml:"root"`         // how long a root is active; 0: a third of its lifetime
+	Intermediate duration `yaml:"intermediate"` // how long an intermediate is active; 0: a third of its lifetime
+	Skew         duration `yaml:"skew"`         // by how much clocks, also those of verifiers, may differ
+	Lease        duration `yaml:"lease"`        // after how long without a sign of life another replica leads
 }
 
 // limitsConfig bounds what callers can use up.
@@ -155,6 +165,9 @@ func defaultConfig() config {
 		Listen:      listenConfig{REST: ":8443", GRPC: ":8444", Public: ":8080", Metrics: ":9464"},
 		Serving:     servingConfig{DNSNames: []string{"localhost"}, Profile: "workload"},
 		Lifetimes:   lifetimesConfig{Root: duration(3 * 365 * day), Intermediate: duration(180 * day)},
+		Rotation: rotationConfig{
+			Schedule: "@every 10s", Skew: duration(5 * time.Minute), Lease: duration(time.Minute),
+		},
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
 			AddressRate: 2000, AddressBurst: 10_000, // a load balancer, or a site, is one address

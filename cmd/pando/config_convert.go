@@ -10,6 +10,7 @@ import (
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/rotation"
 )
 
 // profileAdministrator is the profile of administrators' certificates. A day, the longest that
@@ -144,3 +145,24 @@ func (c *config) trustDomain() (spiffeid.TrustDomain, error) {
 
 // urls are the URL templates in certificates.
 func (c *config) urls() ca.URLs { return ca.URLs{Issuer: c.URLs.Issuer, CRL: c.URLs.CRL} }
+
+// rotationPolicy is when authorities are replaced. By default each is active for a third of its
+// lifetime, or for as long as it covers what it has to if that is shorter.
+func (c *config) rotationPolicy(profiles []policy.Profile) rotation.Policy {
+	p := rotation.Policy{
+		RootLifetime: time.Duration(c.Lifetimes.Root), RootEvery: time.Duration(c.Rotation.Root),
+		IntermediateLifetime: time.Duration(c.Lifetimes.Intermediate), IntermediateEvery: time.Duration(c.Rotation.Intermediate),
+		Skew: time.Duration(c.Rotation.Skew), RefreshHint: time.Duration(c.RefreshHint),
+	}
+	for _, profile := range profiles {
+		p.LongestLeaf = max(p.LongestLeaf, profile.MaxDuration)
+	}
+	if p.IntermediateEvery == 0 {
+		p.IntermediateEvery = min(p.IntermediateLifetime/3, p.IntermediateLifetime-p.LongestLeaf-2*p.Skew)
+	}
+	if p.RootEvery == 0 { // and not before the one that came before it is gone
+		p.RootEvery = min(p.RootLifetime/3, p.RootLifetime-p.IntermediateLifetime-p.LongestLeaf-p.Skew)
+		p.RootEvery = max(p.RootEvery, 2*(p.LongestLeaf+p.Skew))
+	}
+	return p
+}

@@ -67,6 +67,9 @@ func (c *config) Validate() error {
 		p.check(known, "serving.profile", "there is no profile %q", c.Serving.Profile)
 	}
 	c.validateIssuers(&p)
+	if len(p) == 0 { // it is about how lifetimes fit together, each of which must be one first
+		p.add("rotation", c.rotationPolicy(profiles).Validate())
+	}
 	return errors.Join(p...)
 }
 

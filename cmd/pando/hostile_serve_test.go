@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func (d *deployment) reissue(t *testing.T, change func(*x509.Certificate)) {
 	}
 	d.changeGeneration(t, func(g *store.Generation) {
 		root, issuer := parseAuthority(t, g.Authorities[0]), parseAuthority(t, g.Authorities[1])
-		signer, err := v.keys.Open(g.Authorities[0].Key, keyLabel(td, ca.RoleRoot))
+		signer, err := v.keys.Open(g.Authorities[0].Key, ca.KeyLabel(td, ca.RoleRoot))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +76,6 @@ func TestServeRefusesAnIssuerThatIsNoGood(t *testing.T) {
 		change func(*x509.Certificate)
 		want   string
 	}{
-		"expired":                  {func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }, "expired"},
 		"not yet valid":            {func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }, "not yet valid"},
 		"without cRLSign":          {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }, "lacks key usage cRLSign"},
 		"without keyCertSign":      {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, "lacks key usage keyCertSign"},
@@ -97,4 +97,23 @@ func TestServeRefusesAnIssuerThatIsNoGood(t *testing.T) {
 	d := newDeployment(t, "")
 	d.reissue(t, func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(-time.Minute) })
 	d.serve(t)
+}
+
+// TestServeReplacesAnExpiredIssuer: an outage that was longer than an intermediate's life ends
+// with a new intermediate and not with a refusal. Nothing is ever signed by the expired one.
+func TestServeReplacesAnExpiredIssuer(t *testing.T) {
+	d := newDeployment(t, "")
+	var expired string
+	d.reissue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) })
+	d.changeGeneration(t, func(g *store.Generation) { expired = g.Authorities[1].ID })
+	if code := d.serve(t).end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	d.changeGeneration(t, func(g *store.Generation) {
+		for _, a := range g.Authorities {
+			if a.State == string(ca.StateActive) && a.ID == expired {
+				t.Errorf("the expired intermediate %s is still active", a.ID)
+			}
+		}
+	})
 }

@@ -31,6 +31,8 @@ type daemon struct {
 	batcher   *store.Batcher
 	service   *server.Service
 	auth      *auth.Authenticator
+	vault     *vault
+	rotator   *rotation.Rotator
 	scheduler *rotation.Scheduler
 	serving   *server.Serving
 	health    *health
@@ -47,11 +49,12 @@ func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.L
 	if err != nil {
 		return nil, err
 	}
+	d.vault = vault
 	steps := []func(context.Context) error{
 		d.openStore,
+		func(ctx context.Context) error { return d.openRotation(ctx, vault) },
 		func(ctx context.Context) error { return d.openService(ctx, vault) },
 		d.openAuth,
-		d.openScheduler,
 		d.openServing,
 		d.openDoors,
 	}
@@ -83,9 +86,6 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	if err != nil {
 		return err
 	}
-	if d.profiles, err = d.cfg.profiles(); err != nil {
-		return err
-	}
 	version := readVersion()
 	d.metrics = metrics.New(metrics.Config{
 		Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Log: d.log,
@@ -106,6 +106,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db,
+		Acks: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
 		AddressRate: d.cfg.Limits.AddressRate, AddressBurst: d.cfg.Limits.AddressBurst,
@@ -127,25 +128,6 @@ func (d *daemon) authorities(ctx context.Context, v *vault) (*ca.Set, error) {
 	return openSet(v, d.cfg, gen, time.Now())
 }
 
-// openScheduler makes the jobs that keep the store, and does once what must be done before
-// certificates are issued.
-func (d *daemon) openScheduler(ctx context.Context) error {
-	var longest time.Duration
-	for _, p := range d.profiles {
-		longest = max(longest, p.MaxDuration)
-	}
-	jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{
-		Store: d.db, Longest: longest, Retention: max(time.Duration(d.cfg.Records.Retention), time.Second), // 0 means the default there
-	})
-	if err != nil {
-		return err
-	}
-	if d.scheduler, err = rotation.NewScheduler(rotation.SchedulerConfig{Jobs: jobs, Log: d.log}); err != nil {
-		return err
-	}
-	return describeDatabase(d.scheduler.RunNow(ctx, rotation.JobPartitions))
-}
-
 // openServing issues the certificate that the TLS doors show.
 func (d *daemon) openServing(ctx context.Context) (err error) {
 	host, err := os.Hostname()
@@ -165,7 +147,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// What works in the background does so until the last request is answered.
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	for _, work := range []func(context.Context) error{
-		d.service.Run, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run,
+		d.service.Run, d.follow, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run,
 	} {
 		group.Go(func() error { return work(working) })
 	}
@@ -179,6 +161,7 @@ func (d *daemon) run(ctx context.Context) error {
 	})
 	d.log.InfoContext(ctx, "serving", d.addresses()...)
 	err := group.Wait()
+	d.release(ctx) // nothing ticks any more
 	d.log.InfoContext(ctx, "stopped")
 	return err
 }

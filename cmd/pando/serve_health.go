@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,7 +31,8 @@ type health struct {
 	grpc     *rpc.Server // is told, for the health service of gRPC
 	log      *slog.Logger
 
-	draining atomic.Bool
+	draining   atomic.Bool
+	generation atomic.Pointer[string] // why the current generation cannot be used; nil: it is
 	// Swapped as a whole, by check.
 	current atomic.Pointer[report]
 }
@@ -67,12 +69,32 @@ func (h *health) Drain() {
 	h.grpc.SetServing(false)
 }
 
+// Generation is told whether the current generation is in use; see [server.FollowConfig]. A
+// replica that cannot open it goes on with the one before, which is good for renewals for a
+// while, but new requests had better go elsewhere.
+func (h *health) Generation(err error) {
+	if err == nil {
+		h.generation.Store(nil)
+		return
+	}
+	text := err.Error()
+	h.generation.Store(&text)
+}
+
+func (h *health) followed() error {
+	if text := h.generation.Load(); text != nil {
+		return errors.New(*text)
+	}
+	return nil
+}
+
 // check runs every check.
 func (h *health) check(ctx context.Context) {
 	now := time.Now()
 	r := &report{Ready: true, Checks: make(map[string]string)}
 	for name, err := range map[string]error{
 		"database":            h.ping(ctx),
+		"generation":          h.followed(),
 		"issuer":              h.issuer(now),
 		"serving_certificate": h.certificate(now),
 	} {

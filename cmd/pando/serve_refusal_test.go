@@ -66,7 +66,7 @@ func (d *deployment) foreignKey(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, ref, err := v.keys.Create(ca.ECDSAP256, keyLabel(td, ca.RoleIntermediate))
+	_, ref, err := v.keys.Create(ca.ECDSAP256, ca.KeyLabel(td, ca.RoleIntermediate))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,9 +198,8 @@ func TestServeRefusesToStart(t *testing.T) {
 			code: exitFailed, want: "the configuration says trust domain other.example.org, and the database holds the CA of example.org",
 		},
 		"on a lifetime that the issuer does not cover": {
-			flags: []string{"--intermediate-lifetime", "91d"},
-			env:   []string{"PANDO_LIFETIMES_INTERMEDIATE=200d", "PANDO_PROFILES=[{name: long, max_duration: 150d}]"},
-			code:  exitFailed, want: `profile "long" allows 3600h0m0s: issuer `,
+			env:  []string{"PANDO_LIFETIMES_INTERMEDIATE=140d", "PANDO_PROFILES=[{name: long, max_duration: 150d}]"},
+			code: exitFailed, want: `lifetimes.intermediate: 140d does not cover a certificate of profile "long"`,
 		},
 		"on an issuer without a usable key file": {
 			env:  []string{"PANDO_ISSUERS=[{name: ci, issuer: https://ci.example.org, audiences: [pando], jwks_file: /nonexistent}]"},

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/rotation"
+	"github.com/pando-ca/pando/server"
+	"github.com/pando-ca/pando/store"
+)
+
+// openRotation makes the rotator and the jobs that recur, and does once what must be done
+// before certificates are issued. An intermediate that has become due while no replica ran is
+// replaced here, so that a long outage does not end in a refusal to start.
+func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
+	if d.profiles, err = d.cfg.profiles(); err != nil {
+		return err
+	}
+	d.rotator, err = rotation.NewRotator(rotation.RotatorConfig{
+		Store: d.db, Keys: v.keys, Policy: d.cfg.rotationPolicy(d.profiles), URLs: d.cfg.urls(),
+		Holder: replicaName(), LeaseTTL: time.Duration(d.cfg.Rotation.Lease), Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{
+		Store: d.db, Longest: d.longestLeaf(), Retention: max(time.Duration(d.cfg.Records.Retention), time.Second), // 0 means the default there
+	})
+	if err != nil {
+		return err
+	}
+	jobs = append(jobs, rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick})
+	if d.scheduler, err = rotation.NewScheduler(rotation.SchedulerConfig{Jobs: jobs, Log: d.log}); err != nil {
+		return err
+	}
+	if err := d.scheduler.RunNow(ctx, rotation.JobPartitions); err != nil {
+		return describeDatabase(err)
+	}
+	return d.catchUp(ctx)
+}
+
+func (d *daemon) longestLeaf() time.Duration {
+	var longest time.Duration
+	for _, p := range d.profiles {
+		longest = max(longest, p.MaxDuration)
+	}
+	return longest
+}
+
+// catchUp carries out the steps that are due. A failure is logged only: whether this replica
+// can serve is judged by what it finds in the database afterwards.
+func (d *daemon) catchUp(ctx context.Context) error {
+	number, err := d.db.GenerationNumber(ctx)
+	switch {
+	case err != nil:
+		return describeDatabase(err)
+	case number == 0:
+		return errNoCA
+	}
+	if err := d.scheduler.RunNow(ctx, rotation.JobRotate); err != nil {
+		d.log.WarnContext(ctx, "rotation did not catch up", "error", err)
+	}
+	return nil
+}
+
+// replicaName tells replicas apart in the lease, also two on one machine.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "pando"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:8])
+}
+
+// follow keeps this replica on the current generation until ctx ends.
+func (d *daemon) follow(ctx context.Context) error {
+	return d.service.Follow(ctx, server.FollowConfig{
+		Store:  d.db,
+		Open:   func(gen *store.Generation) (*ca.Set, error) { return openSet(d.vault, d.cfg, gen, time.Now()) },
+		Health: d.health.Generation,
+	})
+}
+
+// releaseTimeout bounds the last word to the database. If it is not heard, the lease runs out.
+const releaseTimeout = 2 * time.Second
+
+// release lets another replica lead at once when this one stops.
+func (d *daemon) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if err := d.rotator.Release(ctx); err != nil {
+		d.log.WarnContext(ctx, "lease not released", "error", err)
+	}
+}
+
+// authorityStatus shows the rotation to the use cases, which do not know it.
+type authorityStatus struct{ rotator *rotation.Rotator }
+
+var _ server.Rotation = authorityStatus{}
+
+// Status implements server.Rotation.
+func (s authorityStatus) Status(ctx context.Context, now time.Time) ([]server.AuthorityStatus, error) {
+	gen, gates, err := s.rotator.Gates(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]server.AuthorityStatus, len(gen.Authorities))
+	for i, row := range gen.Authorities {
+		cert, err := x509.ParseCertificate(row.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("authority %s: %w", row.ID, err)
+		}
+		all[i] = server.AuthorityStatus{
+			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID,
+			NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, StateSince: row.StateSince,
+			Certificate: row.Certificate, Sequence: row.Sequence,
+			Waiting: gates[i].Waiting, OpensAt: gates[i].OpensAt,
+			Live: gates[i].Live, Followers: gates[i].Followers, Behind: gates[i].Behind,
+		}
+	}
+	return all, nil
+}
+
+// jobStatus shows the scheduler to the use cases, which do not know it.
+type jobStatus struct{ scheduler *rotation.Scheduler }
+
+var _ server.Jobs = jobStatus{}
+
+// Status implements server.Jobs.
+func (s jobStatus) Status(now time.Time) []server.JobStatus {
+	var all []server.JobStatus
+	for _, j := range s.scheduler.Status(now) {
+		status := server.JobStatus{
+			Name: j.Name, Schedule: j.Schedule, NextRun: j.Next, Running: j.Running,
+			LastSuccess: j.LastSuccess, LastDuration: j.LastTook,
+			Succeeded: j.Succeeded, Failed: j.Failed, Skipped: j.Skipped,
+		}
+		if j.LastError != nil {
+			status.LastError = j.LastError.Error()
+		}
+		all = append(all, status)
+	}
+	return all
+}
+
+// RunNow implements server.Jobs.
+func (s jobStatus) RunNow(ctx context.Context, name string) error {
+	err := s.scheduler.RunNow(ctx, name)
+	if errors.Is(err, rotation.ErrRunning) {
+		return server.ErrJobRunning
+	}
+	return err
+}
