@@ -1,5 +1,5 @@
 # A bare `make` prints this list. CI runs .ci/run.
-.PHONY: help run build test race lint generate check-generated bench bench-growth fuzz
+.PHONY: help run build test race lint generate check-generated bench bench-growth e2e fuzz
 LINT := go tool -modfile=tools/go.mod golangci-lint
 BUF  := go tool -modfile=tools/go.mod buf
 FUZZTIME ?= 10s
@@ -30,5 +30,8 @@ bench: build ## measure issuance against the raw limit of this machine
 bench-growth: build ## compare an empty table with one of five million rows
 	scripts/ensure-postgres
 	go run ./cmd/pandobench -growth 5000000
+e2e: ## three root rotations under 200 workloads, two replicas, Postgres, the leader killed
+	scripts/ensure-postgres
+	PANDO_E2E_ROTATIONS=3 PANDO_E2E_PAIRS=100 go test ./cmd/pando -run TestRotationUnderLoad -count=1 -v -timeout 30m
 fuzz: ## fuzz every parser of outside bytes, FUZZTIME each
 	scripts/fuzz $(FUZZTIME)

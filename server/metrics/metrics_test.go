@@ -140,6 +140,21 @@ type jobs []rotation.Status
 
 func (j jobs) Status(time.Time) []rotation.Status { return j }
 
+type leader bool
+
+func (l leader) Status() rotation.RotatorStatus { return rotation.RotatorStatus{Leader: bool(l)} }
+
+func TestLeaderIsReadAtEachScrape(t *testing.T) {
+	for leads, want := range map[bool]float64{true: 1, false: 0} {
+		m := metrics.New(metrics.Config{})
+		m.Watch(metrics.Sources{Leader: leader(leads)})
+		got := scrape(t, m)["pando_scheduler_leader"].GetMetric()
+		if len(got) != 1 || got[0].GetGauge().GetValue() != want {
+			t.Errorf("leads %t: %v", leads, got)
+		}
+	}
+}
+
 func TestStateIsReadAtEachScrape(t *testing.T) {
 	authority := catest.New(t, catest.Options{})
 	set := authority.Set()

@@ -21,10 +21,16 @@ type Jobs interface {
 	Status(now time.Time) []rotation.Status
 }
 
+// Leader knows whether this replica leads the rotation; *rotation.Rotator does.
+type Leader interface {
+	Status() rotation.RotatorStatus
+}
+
 // Sources is what is read at each scrape. Fields that are nil are left out.
 type Sources struct {
 	Trust   Trust
 	Jobs    Jobs
+	Leader  Leader
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
 }
 
@@ -35,6 +41,9 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	if s.Jobs != nil {
 		m.registry.MustRegister(newJobCollector(s.Jobs))
+	}
+	if s.Leader != nil {
+		m.registry.MustRegister(newLeaderGauge(s.Leader))
 	}
 	if s.Serving != nil {
 		m.registry.MustRegister(servingCollector{s.Serving})
@@ -148,4 +157,17 @@ func (c *jobCollector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), s.Name, outcome)
 		}
 	}
+}
+
+// newLeaderGauge is 1 on the replica that rotates. Over all replicas the sum is 1, but for the
+// moments in which a lease changes hands.
+func newLeaderGauge(l Leader) prometheus.GaugeFunc {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "scheduler_leader", Help: "Whether this replica leads the rotation (0 or 1).",
+	}, func() float64 {
+		if l.Status().Leader {
+			return 1
+		}
+		return 0
+	})
 }
