@@ -74,6 +74,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 // newRootCommand builds the tree of commands. Each command is made in a file of its own.
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
+		newAuthorityCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),
 		newInitCommand(io),
@@ -85,6 +86,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newEntryCommand(io),
 		newGetCommand(io),
 		newHealthCommand(io),
+		newScheduleCommand(io),
 		newTokenCommand(io),
 		newVersionCommand(io),
 	)
