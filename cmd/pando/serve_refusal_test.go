@@ -199,8 +199,8 @@ func TestServeRefusesToStart(t *testing.T) {
 		},
 		"on a lifetime that the issuer does not cover": {
 			flags: []string{"--intermediate-lifetime", "91d"},
-			env:   []string{"PANDO_LIFETIMES_INTERMEDIATE=200d", "PANDO_PROFILES=[{name: long, max_duration: 150d}]"},
-			code:  exitFailed, want: `profile "long" allows 3600h0m0s: issuer `,
+			env:   []string{"PANDO_LIFETIMES_INTERMEDIATE=200d", "PANDO_PROFILES=[{name: long, duration: 150d, max_duration: 150d}]"},
+			code:  exitFailed, want: `profile "long" gives `,
 		},
 		"on an issuer without a usable key file": {
 			env:  []string{"PANDO_ISSUERS=[{name: ci, issuer: https://ci.example.org, audiences: [pando], jwks_file: /nonexistent}]"},
