@@ -377,8 +377,12 @@ func TestRecoverMakesAnAdministratorAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "spiffe://example.org/pando/admin/admin") {
+	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "spiffe://example.org/pando/admin/admin") || strings.Contains(out, "replaced") {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	serial, _ := ca.SerialOf(d.tls(t).Certificates[0].Leaf)
+	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "It replaced certificate "+serial.String()) {
+		t.Fatalf("with a certificate that is good: exit code %d: %s%s", code, out, errs)
 	}
 	d.serve(t)
 	if _, err := d.client(t, true).sign(t.Context()); err != nil {
