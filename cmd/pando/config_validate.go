@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,7 +85,8 @@ func (l *listenConfig) validate(p *problems) {
 			p.check(false, door.key, "%q is not host:port", door.address)
 			continue
 		}
-		_, err = net.LookupPort("tcp", port) // names such as https, and numbers up to 65535
+		// Names such as https, and numbers up to 65535; it asks no server.
+		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port)
 		p.check(err == nil, door.key, "%q is not a port", port)
 		p.check(used[door.address] == "" || port == "0", door.key, "%s is the address of %s too", door.address, used[door.address])
 		used[door.address] = door.key
