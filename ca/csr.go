@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func ParseCSR(data []byte) (*CSR, error) {
 	}
 	req, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, &CSRError{DefectMalformed, err}
+		return nil, &CSRError{DefectMalformed, describeParse(err)}
 	}
 	if req.Version != 0 {
 		return nil, defect(DefectMalformed, "version is %d, want 0", req.Version)
@@ -97,6 +98,26 @@ func ParseCSR(data []byte) (*CSR, error) {
 		return nil, defect(DefectSignature, "signature was not made with the private key of its public key: %w", err)
 	}
 	return csr, nil
+}
+
+// notCSR is the error of a parser that met something else than it knows. What it says
+// helps who writes parsers, not who sent the wrong file: it is kept and not shown.
+type notCSR struct{ cause error }
+
+func (e notCSR) Error() string {
+	return "this is not a well-formed certificate request (PKCS #10, in PEM or DER)"
+}
+
+func (e notCSR) Unwrap() error { return e.cause }
+
+// describeParse puts the errors of package asn1 into words.
+func describeParse(err error) error {
+	var structure asn1.StructuralError
+	var syntax asn1.SyntaxError
+	if errors.As(err, &structure) || errors.As(err, &syntax) {
+		return notCSR{err}
+	}
+	return err
 }
 
 const pemBegin = "-----BEGIN "

@@ -86,13 +86,27 @@ func (s *Service) refreshEntries(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// followEntries looks for changes until ctx ends.
+// followWarning is how often an outage that goes on is logged.
+const followWarning = time.Minute
+
+// followEntries looks for changes until ctx ends. It logs when looking begins to fail, now and
+// then while it does, and when it works again.
 func (s *Service) followEntries(ctx context.Context) error {
 	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
+	var since, warned time.Time // zero: the last look worked
 	for {
-		if _, err := s.refreshEntries(ctx); err != nil && ctx.Err() == nil {
+		_, err := s.refreshEntries(ctx)
+		switch now := time.Now(); {
+		case err == nil && !since.IsZero():
+			s.log.InfoContext(ctx, "entries refreshed again", "after", now.Sub(since).Round(time.Second))
+			since, warned = time.Time{}, time.Time{}
+		case err != nil && ctx.Err() == nil && now.Sub(warned) >= followWarning:
 			s.log.WarnContext(ctx, "entries not refreshed", "error", err)
+			warned = now
+			if since.IsZero() {
+				since = now
+			}
 		}
 		select {
 		case <-ctx.Done():

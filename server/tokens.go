@@ -45,7 +45,7 @@ func (s *Service) CreateJoinToken(ctx context.Context, caller policy.Caller, ent
 		ttl = defaultTokenTTL
 	}
 	if ttl < time.Second || ttl > maxTokenTTL {
-		return nil, invalid("ttl: %s is not between 1s and %s", ttl, maxTokenTTL)
+		return nil, invalid("ttl: is not between 1s and 7 days")
 	}
 	entry, err := s.entry(ctx, entryID)
 	switch {

@@ -150,8 +150,11 @@ func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.S
 		return nil, fmt.Errorf("the configuration says trust domain %s, and the database holds the CA of %s", td, gen.TrustDomain)
 	}
 	windowKey, err := v.sealer.Open(gen.WindowKey, windowLabel(td))
+	if errors.Is(err, keystore.ErrOpen) {
+		return nil, fmt.Errorf("the seal key is not that of this CA: it needs the one that pando init made with the database (%s, or %s)", cfg.SealKeyFile, sealKeyVariable)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the seal key is not that of this CA: window key: %w", err)
+		return nil, fmt.Errorf("window key: %w", err)
 	}
 	set := ca.SetConfig{
 		TrustDomain: td, Generation: gen.Number, Sequence: gen.Sequence, PublishedAt: gen.PublishedAt,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,10 +39,24 @@ func (c *config) databaseName() string {
 	return redactDatabase(c.Database)
 }
 
+// sqliteName is the file of the SQLite database in the data directory.
+const sqliteName = "pando.db"
+
+// errNoDatabase says that there is no SQLite database. One of no version would be migrated.
+var errNoDatabase = errors.New("there is no database")
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // openDatabase opens the configured database, whose schema must be that of this binary.
 func openDatabase(ctx context.Context, cfg *config) (database, error) {
 	if cfg.Database == "" {
 		db, err := sqlite.Open(ctx, sqlite.Config{Dir: cfg.Data})
+		if errors.Is(err, store.ErrSchemaOld) && !exists(filepath.Join(cfg.Data, sqliteName)) {
+			return nil, fmt.Errorf("%w in %s: make a CA there with pando init, or restore %s", errNoDatabase, cfg.Data, sqliteName)
+		}
 		if err != nil {
 			return nil, describeDatabase(err)
 		}
@@ -67,7 +83,7 @@ func describeDatabase(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrSchemaOld):
-		return fmt.Errorf("database: %w: run pando migrate, or start with --migrate", err)
+		return fmt.Errorf("database: %w: run pando migrate, or start with --migrate; if it is empty, make a CA with pando init", err)
 	case errors.Is(err, store.ErrSchemaNew):
 		return fmt.Errorf("database: %w: install the newer pando, which migrated it", err)
 	case errors.Is(err, store.ErrUnavailable):

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -20,6 +22,7 @@ type signFlags struct {
 	validity duration
 	csr      string
 	out      string
+	force    bool
 }
 
 func (f *signFlags) addTo(cmd *cobra.Command) {
@@ -29,7 +32,8 @@ func (f *signFlags) addTo(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.request.DNSNames, "dns", nil, "DNS `name` of the certificate; may be repeated")
 	flags.StringVar(&f.request.Profile, "profile", "", "profile of the certificate (default workload)")
 	addDuration(cmd, &f.validity, "duration", "validity period, such as 30m or 30d (default: the profile's)")
-	flags.StringVar(&f.out, "out", "", "write the chain to this `file`")
+	flags.StringVar(&f.out, "out", "", "write the chain to this `file`, which must not exist")
+	flags.BoolVar(&f.force, "force", false, "let --out replace a file")
 	completeFlag(cmd, "profile", completeProfiles)
 }
 
@@ -61,13 +65,33 @@ standard output or to --out.`,
 		if err != nil {
 			return err
 		}
+		to := deliverTo{form: output.value}
+		if flags.out != "" {
+			// First: a certificate that cannot be written would be issued for nothing.
+			if to.file, err = flags.open(); err != nil {
+				return err
+			}
+			defer to.file.discard()
+		}
 		issued, err := client.sign(cmd.Context(), request)
 		if err != nil {
 			return err
 		}
-		return deliverCertificate(io, issued, deliverTo{form: output.value, path: flags.out}, now)
+		return deliverCertificate(io, issued, to, now)
 	}
 	return cmd
+}
+
+// open makes the file for the chain.
+func (f *signFlags) open() (*outFile, error) {
+	file, err := openOut(f.out, 0o644, f.force)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("--out: %s exists; --force replaces it", f.out)
+	case err != nil:
+		return nil, fmt.Errorf("--out: %w", err)
+	}
+	return file, nil
 }
 
 // complete makes the request of the flags and the CSR.
@@ -111,13 +135,13 @@ func readCSR(streams stdio, path string, request *signRequestJSON) error {
 
 // deliverCertificate writes the chain to a file, and prints what is asked for.
 func deliverCertificate(streams stdio, issued *issuedJSON, to deliverTo, now time.Time) error {
-	if to.path != "" {
-		if err := replaceFile(to.path, []byte(issued.CertificateChain), 0o644); err != nil {
+	if to.file != nil {
+		if err := to.file.write([]byte(issued.CertificateChain)); err != nil {
 			// The certificate exists: whoever made it must be able to find it again.
 			return fmt.Errorf("certificate %s is issued and not written: %w", issued.Serial, err)
 		}
 		if to.form == formPEM {
-			_, err := fmt.Fprintf(streams.err, "%s: %s, serial %s, expires %s\n", to.path,
+			_, err := fmt.Fprintf(streams.err, "%s: %s, serial %s, expires %s\n", to.file.path,
 				printable(issued.SPIFFEID), printable(issued.Serial), timeText(issued.NotAfter, now))
 			return err
 		}

@@ -9,7 +9,9 @@ import (
 	"strings"
 )
 
-// describeX509 adds what the certificate itself says and its record does not. The record
+// describeX509 adds what the certificate itself says and its record does not. It leaves the
+// issuer's name out: the number in it is of the issuer's key, and beside the authority ID,
+// which is of its certificate, it reads like a contradiction. The record
 // comes from the server; a certificate in it that cannot be read is shown as that.
 func describeX509(w io.Writer, text string) {
 	chain, err := parseCertificates([]byte(text))
@@ -19,7 +21,6 @@ func describeX509(w io.Writer, text string) {
 	}
 	leaf := chain[0]
 	fact(w, "Subject", leaf.Subject.String())
-	fact(w, "Signed by", leaf.Issuer.String())
 	fact(w, "Signature", leaf.SignatureAlgorithm.String())
 	fact(w, "Usage", usageText(leaf))
 	fact(w, "Issuer URL", strings.Join(leaf.IssuingCertificateURL, ", "))

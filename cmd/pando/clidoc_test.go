@@ -50,7 +50,7 @@ func commandsOf(cmd *cobra.Command) []*cobra.Command {
 	}
 	var all []*cobra.Command
 	for _, sub := range cmd.Commands() {
-		if !sub.Hidden {
+		if !sub.Hidden && sub.Name() != completionName { // that one's help is cobra's
 			all = append(all, commandsOf(sub)...)
 		}
 	}

@@ -55,11 +55,12 @@ func (c *config) profiles() ([]policy.Profile, error) {
 func (c *profileConfig) apply(p *policy.Profile) error {
 	set(&p.Duration, (*time.Duration)(c.Duration))
 	set(&p.MaxDuration, (*time.Duration)(c.MaxDuration))
-	if c.Duration != nil && c.MaxDuration == nil && p.Duration > p.MaxDuration {
-		p.MaxDuration = p.Duration
-	}
 	if c.MaxDuration != nil && c.Duration == nil && p.Duration > p.MaxDuration {
 		p.Duration = p.MaxDuration
+	}
+	if p.Duration > p.MaxDuration {
+		// The maximum is not raised for it: it says what requests may name.
+		return fmt.Errorf("%q: duration %s exceeds max_duration, which is %s", c.Name, duration(p.Duration), duration(p.MaxDuration))
 	}
 	set(&p.RenewAt, c.RenewAt)
 	set(&p.DNSNames, c.DNSNames)

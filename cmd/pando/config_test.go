@@ -122,11 +122,19 @@ func TestConfigIsJudged(t *testing.T) {
 		"a log level unknown":                            {"log: {level: loud}", `log.level: "loud" is none of debug, info, warn, error`},
 		"an administrator elsewhere":                     {"administrators: [{spiffe_id: spiffe://example.org/ana, role: admin}]", "administrators: spiffe://example.org/ana is not under spiffe://example.org/pando/"},
 		"an administrator's role":                        {"administrators: [{spiffe_id: spiffe://example.org/pando/admin/ana, role: root}]", `administrators: spiffe://example.org/pando/admin/ana: role "root" is none of viewer, operator, admin`},
-		"a profile longer than allowed":                  {"profiles: [{name: server, duration: 91d, max_duration: 90d}]", `profiles: profile "server": duration 2184h0m0s exceeds the maximum of 2160h0m0s`},
+		"a profile longer than allowed":                  {"profiles: [{name: server, duration: 91d, max_duration: 90d}]", `profiles: "server": duration 91d exceeds max_duration, which is 90d`},
+		"a profile longer than its usual maximum":        {"profiles: [{name: batch, duration: 8d}]", `profiles: "batch": duration 8d exceeds max_duration, which is 1d`},
 		"a profile's usage":                              {"profiles: [{name: a, ext_key_usage: [any]}]", `profiles: "a": extended key usage "any" is none of serverAuth, clientAuth, codeSigning, emailProtection`},
 		"a profile twice":                                {"profiles: [{name: a}, {name: a}]", `profiles: "a" is defined twice`},
-		"an issuer without a name":                       {"issuers: [{issuer: a, audiences: [b]}]", "issuers[0]: has no name"},
-		"an issuer without an audience":                  {"issuers: [{name: a, issuer: a}]", `issuers "a": has no audiences`},
+		"an issuer without a name":                       {"issuers: [{issuer: a, audiences: [b]}]", "issuers[0]: name is not 1 to 63 of "},
+		"an issuer without an audience":                  {"issuers: [{name: a, issuer: a}]", `issuers "a": audiences are missing: `},
+		"an issuer with a shared key":                    {"issuers: [{name: a, issuer: 'https://a', audiences: [b], algorithms: [HS256]}]", `issuers "a": algorithm "HS256" is none of `},
+		"an issuer over plain HTTP":                      {"issuers: [{name: a, issuer: 'http://127.0.0.1', audiences: [b]}]", `issuers "a": `},
+		"an issuer's role claim that leads nowhere":      {"issuers: [{name: a, issuer: 'https://a', audiences: [b], role_claim: '{a}'}]", `issuers "a": role claim: `},
+		"a port that does not exist":                     {"listen: {rest: ':99999'}", `listen.rest: "99999" is not a port`},
+		"a serving duration that the profile forbids":    {"serving: {duration: 25h}", `serving.duration: 1d1h exceeds max_duration of profile "workload", which is 1d`},
+		"serving names that the profile forbids":         {"serving: {profile: administrator}", `serving.dns_names: profile "administrator" allows no DNS names`},
+		"no serving name where the profile needs one":    {"serving: {profile: server, dns_names: []}", `serving.dns_names: profile "server" requires a DNS name`},
 		"an issuer with two sources":                     {"issuers: [{name: a, issuer: a, audiences: [b], jwks_file: c, jwks_url: d}]", `issuers "a": only one of discovery_url, jwks_url and jwks_file can be given`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,6 +147,21 @@ func TestConfigIsJudged(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestConfigCommandReadsTheFilesOfIssuers(t *testing.T) {
+	for key, want := range map[string]string{
+		"jwks_file":    `pando: issuers "ci": `,
+		"root_ca_file": `pando: issuers "ci": root_ca_file: `,
+	} {
+		data := t.TempDir()
+		writeTestFile(t, filepath.Join(data, configName),
+			"trust_domain: example.org\nissuers: [{name: ci, issuer: 'https://ci.example.org', audiences: [pando], "+key+": missing.json}]\n")
+		code, _, errs := runPando(t, "config", "--data", data)
+		if code != exitFailed || !strings.HasPrefix(errs, want) || !strings.Contains(errs, "missing.json") || strings.Count(errs, `"ci"`) != 1 {
+			t.Errorf("%s: exit code %d: %s", key, code, errs)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,8 @@ func (p *problems) add(key string, err error) {
 }
 
 // Validate reports everything that is wrong, one line for each problem, each beginning with the
-// key that it is about. What only the database or a file can tell is not judged here.
+// key that it is about. What only the database, a file or the network can tell is not judged
+// here.
 func (c *config) Validate() error {
 	var p problems
 	td, err := spiffeid.ParseTrustDomain(c.TrustDomain)
@@ -63,8 +65,7 @@ func (c *config) Validate() error {
 			"%s does not cover a certificate of profile %q, which may live for %s", c.Lifetimes.Intermediate, profile.Name, duration(profile.MaxDuration))
 	}
 	if err == nil {
-		known := slices.ContainsFunc(profiles, func(p policy.Profile) bool { return p.Name == c.Serving.Profile })
-		p.check(known, "serving.profile", "there is no profile %q", c.Serving.Profile)
+		c.Serving.validateProfile(&p, profiles)
 	}
 	c.validateIssuers(&p)
 	if len(p) == 0 { // it is about how lifetimes fit together, each of which must be one first
@@ -87,6 +88,9 @@ func (l *listenConfig) validate(p *problems) {
 			p.check(false, door.key, "%q is not host:port", door.address)
 			continue
 		}
+		// Names such as https, and numbers up to 65535; it asks no server.
+		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port)
+		p.check(err == nil, door.key, "%q is not a port", port)
 		p.check(used[door.address] == "" || port == "0", door.key, "%s is the address of %s too", door.address, used[door.address])
 		used[door.address] = door.key
 	}
@@ -97,7 +101,21 @@ func (s *servingConfig) validate(p *problems) {
 	for _, name := range s.DNSNames {
 		p.add("serving.dns_names", ca.ValidDNSName(name))
 	}
-	p.check(s.Duration >= 0, "serving.duration", "%s is negative", s.Duration)
+	p.check(s.Duration == 0 || s.Duration >= duration(time.Second), "serving.duration", "%s is under one second", s.Duration)
+}
+
+// validateProfile compares what the serving certificate shall be with its profile.
+func (s *servingConfig) validateProfile(p *problems, profiles []policy.Profile) {
+	at := slices.IndexFunc(profiles, func(p policy.Profile) bool { return p.Name == s.Profile })
+	if at < 0 {
+		p.check(false, "serving.profile", "there is no profile %q", s.Profile)
+		return
+	}
+	profile := &profiles[at]
+	longest := duration(profile.MaxDuration)
+	p.check(s.Duration <= longest, "serving.duration", "%s exceeds max_duration of profile %q, which is %s", s.Duration, s.Profile, longest)
+	p.check(profile.DNSNames || len(s.DNSNames) == 0, "serving.dns_names", "profile %q allows no DNS names", s.Profile)
+	p.check(!profile.RequireDNSNames || len(s.DNSNames) > 0, "serving.dns_names", "profile %q requires a DNS name", s.Profile)
 }
 
 // validateLimits judges the numbers that have bounds.
@@ -138,18 +156,19 @@ func (c *config) validateIssuers(p *problems) {
 		if issuer.Name != "" {
 			key = fmt.Sprintf("issuers %q", issuer.Name)
 		}
-		p.check(issuer.Name != "", key, "has no name")
 		p.check(!seen[issuer.Name], key, "is defined twice")
 		seen[issuer.Name] = true
-		p.check(issuer.Issuer != "", key, "has no issuer")
-		p.check(len(issuer.Audiences) > 0, key, "has no audiences")
 		sources := 0
 		for _, source := range []string{issuer.DiscoveryURL, issuer.JWKSURL, issuer.JWKSFile} {
 			if source != "" {
 				sources++
 			}
 		}
-		p.check(sources <= 1, key, "only one of discovery_url, jwks_url and jwks_file can be given")
+		if sources > 1 {
+			p.check(false, key, "only one of discovery_url, jwks_url and jwks_file can be given")
+			continue
+		}
+		p.add(key, c.Issuers[i].authConfig().Validate())
 	}
 }
 

@@ -19,7 +19,8 @@ func newConfigCommand(io stdio) *cobra.Command {
 		Short: "Print the configuration in force",
 		Long: `Print the configuration in force: the defaults, the configuration file, and the
 PANDO_… variables of the environment, which override each other in this order.
-Passwords are not printed. It fails if the configuration is not valid.`,
+Passwords are not printed. It fails if the configuration is not valid, or a file of an issuer
+cannot be used. It does not look at the database, the seal key or the network, as serve does.`,
 		Example: "  pando config --data /var/lib/pando\n  pando config --config pando.yaml -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -30,7 +31,11 @@ Passwords are not printed. It fails if the configuration is not valid.`,
 			if err := writeConfig(io.out, cfg, output); err != nil {
 				return err
 			}
-			return cfg.Validate()
+			if err := cfg.Validate(); err != nil {
+				return err
+			}
+			_, err = cfg.issuers()
+			return err
 		},
 	}
 	source.flags(cmd)

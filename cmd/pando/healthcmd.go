@@ -22,7 +22,7 @@ func newHealthCommand(io stdio) *cobra.Command {
 		Short: "Ask a server of this machine whether it is ready",
 		Long: `Ask a server whether it is ready to issue, and exit with 0 if it is and with 1 if it is not.
 It is meant for the health checks of containers, whose image has no other program.`,
-		Example: "  pando health\n  pando health --address http://localhost:9464",
+		Example: "  pando health\n  pando health --address localhost:9464",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
@@ -34,13 +34,16 @@ It is meant for the health checks of containers, whose image has no other progra
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&address, "address", "http://127.0.0.1:9464", "URL of the server's metrics door")
+	cmd.Flags().StringVar(&address, "address", "http://127.0.0.1:9464", "URL of the server's metrics door, or host:port")
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")
 	return cmd
 }
 
 // checkHealth returns nil if the server at address says that it is ready.
 func checkHealth(ctx context.Context, address string) error {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/healthz/ready", nil)
 	if err != nil {
 		return err

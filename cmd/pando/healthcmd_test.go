@@ -39,6 +39,14 @@ func TestHealth(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an address without a scheme", func(t *testing.T) {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		defer server.Close()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"health", "--address", server.Listener.Addr().String()}, stdio{out: &out, err: &errs}); code != exitOK {
+			t.Errorf("exit code %d, want %d: %s", code, exitOK, errs.String())
+		}
+	})
 	t.Run("no server", func(t *testing.T) {
 		server := httptest.NewServer(nil)
 		server.Close()

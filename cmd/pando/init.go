@@ -74,8 +74,8 @@ func (f *initFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.admin, "admin", f.admin, "name of the first administrator")
 	flags.StringVar(&f.context, "context", "", "name under which the command line remembers this CA (default: the trust domain; \"none\": it does not)")
 	flags.StringSliceVar(&f.dnsNames, "dns-name", nil, "DNS name of the server, more than once if it has several (default localhost)")
-	flags.Var(&f.root, "root-lifetime", "lifetime of the root (default 1095d)")
-	flags.Var(&f.intermediate, "intermediate-lifetime", "lifetime of the intermediate (default 180d)")
+	addDuration(cmd, &f.root, "root-lifetime", "lifetime of the root (default 1095d)")
+	addDuration(cmd, &f.intermediate, "intermediate-lifetime", "lifetime of the intermediate (default 180d)")
 	flags.BoolVar(&f.ifNeeded, "if-needed", false, "succeed and change nothing if the CA is there already")
 }
 

@@ -78,13 +78,17 @@ func authoritiesOf(set *ca.Set) []*ca.Authority {
 }
 
 // existing describes the CA that is there, for --if-needed. It must be the one that was asked
-// for, and open with the seal key at hand.
-func (o *initOptions) existing(ctx context.Context, now time.Time) (*initResult, error) {
+// for, and open with the seal key at hand. refusal is what init says if there is none, but
+// something else in its place.
+func (o *initOptions) existing(ctx context.Context, now time.Time, refusal error) (*initResult, error) {
 	v, err := openVault(o.sealKeyText, o.cfg.SealKeyFile)
 	if err != nil {
 		return nil, err
 	}
 	db, err := openDatabase(ctx, &o.cfg)
+	if errors.Is(err, errNoDatabase) {
+		return nil, refusal
+	}
 	if errors.Is(err, store.ErrSchemaOld) {
 		// An older version has made it, and serve or migrate will bring it up to date: it
 		// is not for this command to decide when.
@@ -95,6 +99,9 @@ func (o *initOptions) existing(ctx context.Context, now time.Time) (*initResult,
 	}
 	defer db.Close()
 	gen, err := db.Generation(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refusal
+	}
 	if err != nil {
 		return nil, describeDatabase(err)
 	}

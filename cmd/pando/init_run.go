@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -34,7 +35,7 @@ const (
 func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult, error) {
 	claimed, err := o.look(ctx)
 	if errors.Is(err, errExists) && o.ifNeeded {
-		return o.existing(ctx, now)
+		return o.existing(ctx, now, err)
 	}
 	if err != nil {
 		return nil, err
@@ -88,14 +89,9 @@ func (o *initOptions) look(ctx context.Context) (claimed bool, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, fmt.Errorf("data directory: %w", err)
 	}
-	names := []string{configName, o.cfg.SealKeyFile, caBundleName, o.admin + ".key", o.admin + ".crt"}
-	for _, name := range names {
-		if !filepath.IsAbs(name) {
-			name = o.path(name)
-		}
-		if _, err := os.Lstat(name); err == nil {
-			return false, fmt.Errorf("%s exists: there is a CA in %s already; %w", filepath.Base(name), o.cfg.Data, errExists)
-		}
+	if found := o.found(); len(found) > 0 {
+		return false, fmt.Errorf("found in the data directory %s: %s; %w. If this is a CA, run it with pando serve; if not, move these files away, run init again, and edit the pando.yaml that it writes",
+			o.cfg.Data, strings.Join(found, ", "), errExists)
 	}
 	gen, err := o.currentGeneration(ctx)
 	if gen != nil {
@@ -104,11 +100,28 @@ func (o *initOptions) look(ctx context.Context) (claimed bool, err error) {
 	return false, err
 }
 
+// found names the files that are there and that init would make.
+func (o *initOptions) found() []string {
+	var found []string
+	for _, name := range []string{configName, caBundleName, o.admin + ".key", o.admin + ".crt"} {
+		if exists(o.path(name)) {
+			found = append(found, name)
+		}
+	}
+	if key := o.cfg.SealKeyFile; exists(key) {
+		if inside, err := filepath.Rel(o.cfg.Data, key); err == nil && filepath.IsLocal(inside) {
+			key = inside
+		}
+		found = append(found, key)
+	}
+	return found
+}
+
 // currentGeneration looks into a database that may have no schema yet. It returns nil when there
 // is no generation.
 func (o *initOptions) currentGeneration(ctx context.Context) (*store.Generation, error) {
 	db, err := openDatabase(ctx, &o.cfg)
-	if errors.Is(err, store.ErrSchemaOld) {
+	if errors.Is(err, errNoDatabase) || errors.Is(err, store.ErrSchemaOld) {
 		return nil, nil
 	}
 	if err != nil {

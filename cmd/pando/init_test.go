@@ -198,6 +198,42 @@ func TestInitChangesNothingThatExists(t *testing.T) {
 	verifyCA(t, first.data)
 }
 
+// A directory that was prepared by hand is no CA; no command says that it is one, and what init
+// advises leads to one.
+func TestADirectoryWithoutACA(t *testing.T) {
+	t.Setenv("PANDO_CONTEXT_FILE", filepath.Join(t.TempDir(), "contexts.yaml"))
+	data := filepath.Join(t.TempDir(), "data")
+	writeTestFile(t, filepath.Join(data, configName), "trust_domain: example.org\n")
+	writeTestFile(t, filepath.Join(data, "seal.key"), "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n")
+	initArgs := []string{"init", "--trust-domain", "example.org", "--data", data}
+	for _, migrated := range []bool{false, true} {
+		if migrated {
+			if code, _, errs := runPando(t, "migrate", "--data", data); code != exitOK {
+				t.Fatalf("migrate: exit code %d: %s", code, errs)
+			}
+		}
+		code, _, errs := runPando(t, "serve", "--data", data)
+		if code != exitFailed || !strings.Contains(errs, "pando init") || strings.Contains(errs, "migrate") {
+			t.Errorf("serve: exit code %d: %s", code, errs)
+		}
+		for _, args := range [][]string{initArgs, append(initArgs, "--if-needed")} {
+			code, _, errs = runPando(t, args...)
+			if code != exitFailed || !strings.Contains(errs, data+": pando.yaml, seal.key; nothing was changed") || !strings.Contains(errs, "move these files away") {
+				t.Errorf("%s: exit code %d: %s", args, code, errs)
+			}
+		}
+	}
+	for _, name := range []string{configName, "seal.key"} {
+		if err := os.Rename(filepath.Join(data, name), filepath.Join(data, name+".mine")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, errs := runPando(t, initArgs...); code != exitOK {
+		t.Fatalf("init: exit code %d: %s", code, errs)
+	}
+	verifyCA(t, data)
+}
+
 func writeTestFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -377,8 +413,12 @@ func TestRecoverMakesAnAdministratorAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "spiffe://example.org/pando/admin/admin") {
+	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "spiffe://example.org/pando/admin/admin") || strings.Contains(out, "replaced") {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	serial, _ := ca.SerialOf(d.tls(t).Certificates[0].Leaf)
+	if code, out, errs := runPando(t, "recover", "--data", d.data); code != exitOK || !strings.Contains(out, "It replaced certificate "+serial.String()) {
+		t.Fatalf("with a certificate that is good: exit code %d: %s%s", code, out, errs)
 	}
 	d.serve(t)
 	if _, err := d.client(t, true).sign(t.Context()); err != nil {

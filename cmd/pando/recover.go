@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/store"
 )
@@ -24,7 +27,8 @@ with the seal key and the database alone: NAME.crt and NAME.key in the data dire
 administrator spiffe://TRUST_DOMAIN/pando/admin/NAME must be in the configuration. On SQLite the
 server must be stopped meanwhile.
 
-While the certificate is still valid, pando context renew renews it.`,
+While the certificate is still valid, pando context renew renews it. What is in the two files is
+replaced; a certificate among it that was still valid is named.`,
 		Example: "  pando recover --data /var/lib/pando\n  pando recover --config /etc/pando/pando.yaml --name ana",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,9 +44,7 @@ While the certificate is still valid, pando context renew renews it.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(io.out, "Made a certificate for %s, until %s:\n  %s\n  %s\n",
-				made.SPIFFEID, made.NotAfter.UTC().Format(time.RFC3339), made.Certificate, made.Key)
-			return err
+			return made.write(io.out)
 		},
 	}
 	source.flags(cmd)
@@ -50,8 +52,27 @@ While the certificate is still valid, pando context renew renews it.`,
 	return cmd
 }
 
+// recovered is what recover made.
+type recovered struct {
+	madeAdmin
+	replaced *x509.Certificate // was still good; nil: there was none
+}
+
+// write prints it.
+func (r *recovered) write(out io.Writer) error {
+	text := fmt.Sprintf("Made a certificate for %s, until %s:\n  %s\n  %s\n",
+		r.SPIFFEID, r.NotAfter.UTC().Format(time.RFC3339), r.Certificate, r.Key)
+	if r.replaced != nil {
+		serial, _ := ca.SerialOf(r.replaced) // the CA vouches for it
+		text += fmt.Sprintf("It replaced certificate %s, which is valid until %s: a copy of it can still be used.\n",
+			serial, r.replaced.NotAfter.UTC().Format(time.RFC3339))
+	}
+	_, err := io.WriteString(out, text)
+	return err
+}
+
 // recover makes the certificate of an administrator of a CA that is there.
-func (o *initOptions) recover(ctx context.Context, now time.Time) (*madeAdmin, error) {
+func (o *initOptions) recover(ctx context.Context, now time.Time) (*recovered, error) {
 	td, err := o.cfg.trustDomain()
 	if err != nil {
 		return nil, err
@@ -87,9 +108,11 @@ func (o *initOptions) recover(ctx context.Context, now time.Time) (*madeAdmin, e
 	if err != nil {
 		return nil, err
 	}
+	replaced := usableKeyPair(o.path(o.admin+".crt"), o.path(o.admin+".key"), set, id)
 	leaf, err := o.makeAdministrator(ctx, db, set, "pando recover")
 	if err != nil {
 		return nil, err
 	}
-	return &madeAdmin{id.String(), o.path(o.admin + ".crt"), o.path(o.admin + ".key"), leaf.NotAfter}, nil
+	made := madeAdmin{id.String(), o.path(o.admin + ".crt"), o.path(o.admin + ".key"), leaf.NotAfter}
+	return &recovered{made, replaced}, nil
 }

@@ -26,6 +26,9 @@ const (
 	exitUnavailable = 5 // the server or the database cannot be reached; try again
 )
 
+// completionName is the name that cobra gives to the command of addCompletion.
+const completionName = "completion"
+
 // exitError is an error that ends the process with a code of its own.
 type exitError struct {
 	code int
@@ -90,6 +93,14 @@ func newRootCommand(io stdio) *cobra.Command {
 		newTokenCommand(io),
 		newVersionCommand(io),
 	)
+	strict := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help() // who types the bare name asks what there is
+		}
+		return strict(cmd, args)
+	}
+	addCompletion(root)
 	root.SilenceUsage = true // a failure is one line, not a page
 	root.SilenceErrors = true
 	root.SetIn(io.in)
@@ -106,15 +117,29 @@ func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 		Use:   use,
 		Short: short,
 		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageErrorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())
-			}
-			return usageErrorf("a command is needed; see %s --help", cmd.CommandPath())
-		},
+		RunE:  refuseGroup,
 	}
 	group.AddCommand(commands...)
 	return group
+}
+
+// refuseGroup is what a command does that only holds others.
+func refuseGroup(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageErrorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())
+	}
+	return usageErrorf("a command is needed; see %s --help", cmd.CommandPath())
+}
+
+// addCompletion adds cobra's command that prints completion scripts, which would otherwise
+// appear by itself and take an unknown shell for a request for help.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == completionName {
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, refuseGroup
+		}
+	}
 }
 
 // codeUsage gives the exit code for wrong usage to all errors that arise before a command of

@@ -27,11 +27,18 @@ func TestExitCodeIsThatOfTheError(t *testing.T) {
 }
 
 func TestWrongUsageEndsWithTwo(t *testing.T) {
-	for _, line := range []string{"", "nonsense", "--nonsense", "version x", "version --nonsense", "version -o xml", "entry", "entry nonsense", "serve now"} {
+	for _, line := range []string{"nonsense", "--nonsense", "version x", "version --nonsense", "version -o xml", "entry", "entry nonsense", "serve now", "completion", "completion tcsh", "completion bash x"} {
 		code, out, errs := runPando(t, strings.Fields(line)...)
 		if code != exitUsage || out != "" || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "pando: ") {
 			t.Errorf("pando %s: exit code %d, %q, %q", line, code, out, errs)
 		}
+	}
+}
+
+func TestTheBareNamePrintsHelp(t *testing.T) {
+	code, out, errs := runPando(t)
+	if code != exitOK || !strings.Contains(out, "Available Commands:") || errs != "" {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 }
 

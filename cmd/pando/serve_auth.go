@@ -12,19 +12,14 @@ import (
 
 // openAuth makes the authenticator. The issuers need not be up: their keys are fetched later.
 func (d *daemon) openAuth(context.Context) error {
-	var issuers []*auth.Issuer
-	for _, configured := range d.cfg.Issuers {
-		issuer, err := newIssuer(&configured)
-		if err != nil {
-			return err
-		}
-		issuers = append(issuers, issuer)
+	issuers, err := d.cfg.issuers()
+	if err != nil {
+		return err
 	}
 	rate := d.cfg.Limits.FailureRate
 	if rate == 0 {
 		rate = -1 // no limit; 0 is the default there
 	}
-	var err error
 	d.auth, err = auth.New(auth.Config{
 		Peers: d.service, Tokens: d.service, Issuers: issuers,
 		FailureRate: rate, FailureBurst: d.cfg.Limits.FailureBurst,
@@ -33,28 +28,44 @@ func (d *daemon) openAuth(context.Context) error {
 	return err
 }
 
+// issuers makes the issuers of JWTs. It reads the files that they name.
+func (c *config) issuers() ([]*auth.Issuer, error) {
+	var issuers []*auth.Issuer
+	for i := range c.Issuers {
+		issuer, err := newIssuer(&c.Issuers[i])
+		if err != nil {
+			return nil, fmt.Errorf("issuers %q: %w", c.Issuers[i].Name, err)
+		}
+		issuers = append(issuers, issuer)
+	}
+	return issuers, nil
+}
+
 // newIssuer makes an issuer of JWTs as it is configured.
 func newIssuer(c *issuerConfig) (*auth.Issuer, error) {
 	var roots *x509.CertPool
 	if c.RootCAFile != "" {
 		text, err := os.ReadFile(c.RootCAFile)
 		if err != nil {
-			return nil, fmt.Errorf("issuers %q: root_ca_file: %w", c.Name, err)
+			return nil, fmt.Errorf("root_ca_file: %w", err)
 		}
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("issuers %q: root_ca_file: %s holds no certificate", c.Name, c.RootCAFile)
+			return nil, fmt.Errorf("root_ca_file: %s holds no certificate", c.RootCAFile)
 		}
 	}
-	issuer, err := auth.NewIssuer(auth.IssuerConfig{
+	cfg := c.authConfig()
+	cfg.RootCAs = roots
+	return auth.NewIssuer(cfg)
+}
+
+// authConfig is the issuer as package auth takes it, without what is in files.
+func (c *issuerConfig) authConfig() auth.IssuerConfig {
+	return auth.IssuerConfig{
 		Name: c.Name, Issuer: c.Issuer,
 		DiscoveryURL: c.DiscoveryURL, JWKSURL: c.JWKSURL, JWKSFile: c.JWKSFile,
 		Audiences: c.Audiences, Algorithms: c.Algorithms,
 		MaxLifetime: time.Duration(c.MaxLifetime), Leeway: time.Duration(c.Leeway), KeysMaxAge: time.Duration(c.KeysMaxAge),
-		RoleClaim: c.RoleClaim, Reusable: c.Reusable, RootCAs: roots, AllowHTTPLoopback: c.AllowHTTPLoopback,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("issuers %q: %w", c.Name, err)
+		RoleClaim: c.RoleClaim, Reusable: c.Reusable, AllowHTTPLoopback: c.AllowHTTPLoopback,
 	}
-	return issuer, nil
 }

@@ -138,7 +138,10 @@ func (d *daemon) openServing(ctx context.Context) (err error) {
 		DNSNames: d.cfg.Serving.DNSNames, Profile: d.cfg.Serving.Profile,
 		Duration: time.Duration(d.cfg.Serving.Duration), Address: host, Log: d.log,
 	})
-	return describeDatabase(err)
+	if errors.Is(err, store.ErrUnavailable) {
+		return describeDatabase(err)
+	}
+	return err
 }
 
 // run serves until ctx ends or a part fails, and returns when all that it started is gone.

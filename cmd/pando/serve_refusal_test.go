@@ -137,7 +137,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		},
 		"without a database": {
 			tamper: func(t *testing.T, d *deployment) { os.Remove(filepath.Join(d.data, "pando.db")) },
-			code:   exitFailed, want: "run pando migrate",
+			code:   exitFailed, want: "make a CA there with pando init",
 		},
 		"on an older schema": {
 			tamper: func(t *testing.T, d *deployment) {

@@ -47,13 +47,21 @@ it goes to standard error.`,
 		if err != nil {
 			return err
 		}
+		to := deliverTo{form: output.value}
+		if out != "" {
+			// First: a token that cannot be written would stay behind, usable by nobody.
+			if to.file, err = openOut(out, 0o600, false); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
+			defer to.file.discard()
+		}
 		var token tokenJSON
 		request := createTokenJSON{EntryID: args[0], TTL: wireDuration(ttl)}
 		err = client.call(cmd.Context(), apiRequest{method: http.MethodPost, path: tokensPath, body: request}, &token)
 		if err != nil {
 			return err
 		}
-		return deliverToken(io, token, deliverTo{form: output.value, path: out}, now)
+		return deliverToken(io, token, to, now)
 	}
 	return cmd
 }
@@ -61,19 +69,19 @@ it goes to standard error.`,
 // deliverTo is where and in which form a token goes.
 type deliverTo struct {
 	form string
-	path string // empty: standard output
+	file *outFile // nil: standard output
 }
 
 func deliverToken(io stdio, token tokenJSON, to deliverTo, now time.Time) error {
-	if to.path != "" {
-		if err := writeNewFile(to.path, []byte(token.Token+"\n"), 0o600); err != nil {
+	if to.file != nil {
+		if err := to.file.write([]byte(token.Token + "\n")); err != nil {
 			return fmt.Errorf("token %s: %w", token.ID, err)
 		}
 	}
 	switch {
 	case to.form != formToken:
 		return result{value: token}.write(io.out, to.form)
-	case to.path == "":
+	case to.file == nil:
 		fmt.Fprintln(io.out, token.Token)
 	}
 	fmt.Fprintf(io.err, "join token %s for entry %s, to be used once, expires %s\n",

@@ -77,11 +77,12 @@ type Issuer struct {
 // NewIssuer checks a configuration. Keys in a file are read at once, so that a bad file is an
 // error here; keys behind a URL are fetched when they are needed first, or by
 // [Authenticator.Run], so that an issuer that is down does not keep a server from starting.
+// The error leaves it to the caller to name the issuer.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.invalid(); err != nil {
-		return nil, fmt.Errorf("issuer %q: %w", cfg.Name, err)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	i := &Issuer{
 		name: cfg.Name, issuer: cfg.Issuer,
 		audiences: slices.Clone(cfg.Audiences), algorithms: slices.Clone(cfg.Algorithms),
@@ -91,16 +92,32 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	if cfg.RoleClaim != "" {
 		var err error
 		if i.roleClaim, err = policy.ParsePointer(cfg.RoleClaim); err != nil {
-			return nil, fmt.Errorf("issuer %q: role claim: %w", cfg.Name, err)
+			return nil, fmt.Errorf("role claim: %w", err)
 		}
 	}
 	if cfg.JWKSFile != "" {
 		ctx := context.Background() // reading a file does not wait for anything
 		if err := i.keys.refresh(ctx, ctx, time.Now()); err != nil {
-			return nil, fmt.Errorf("issuer %q: %w", cfg.Name, err)
+			return nil, err
 		}
 	}
 	return i, nil
+}
+
+// Validate reports the first thing that is wrong with c, without reading a file or asking
+// anybody. The error does not name the issuer.
+func (c IssuerConfig) Validate() error {
+	c = c.withDefaults()
+	if err := c.invalid(); err != nil {
+		return err
+	}
+	if c.RoleClaim == "" {
+		return nil
+	}
+	if _, err := policy.ParsePointer(c.RoleClaim); err != nil {
+		return fmt.Errorf("role claim: %w", err)
+	}
+	return nil
 }
 
 // Name is the configured name.
