@@ -76,7 +76,7 @@ func (v *view) rotationDue(p Policy) (time.Time, string) {
 	if last := v.issuer.cert.NotAfter.Add(-p.cover()); last.Before(due) {
 		return last, fmt.Sprintf("it ends at %s and soon cannot cover a leaf of %s", instant(v.issuer.cert.NotAfter), p.LongestLeaf)
 	}
-	return due, fmt.Sprintf("it has been active since %s, for %s or more", instant(v.issuer.StateSince), p.IntermediateEvery)
+	return due, fmt.Sprintf("active since %s, and replaced after %s", instant(v.issuer.StateSince), p.IntermediateEvery)
 }
 
 func (v *view) prepareRoot(p Policy, _ *store.Facts, now time.Time) []Step {
@@ -98,7 +98,7 @@ func (v *view) preparationDue(p Policy) (time.Time, string) {
 	if last := v.root.cert.NotAfter.Add(-p.IntermediateLifetime - p.spread()); last.Before(due) {
 		return last, fmt.Sprintf("it ends at %s and soon cannot cover an intermediate of %s", instant(v.root.cert.NotAfter), p.IntermediateLifetime)
 	}
-	return due, fmt.Sprintf("it has been active since %s, for %s or more", instant(v.root.StateSince), p.RootEvery)
+	return due, fmt.Sprintf("active since %s, and replaced after %s", instant(v.root.StateSince), p.RootEvery)
 }
 
 func (v *view) retire(p Policy, facts *store.Facts, now time.Time) []Step {

@@ -196,11 +196,11 @@ func TestGates(t *testing.T) {
 	}{
 		"an active root": {phase: "steady", place: oldRoot, want: rotation.Gate{
 			Phase: rotation.PhaseSigning, OpensAt: at(400 * time.Hour),
-			Waiting: "its successor is prepared at 2026-03-18T04:00:00Z: it has been active since 2026-03-01T12:00:00Z, for 400h0m0s or more",
+			Waiting: "its successor is prepared at 2026-03-18T04:00:00Z: active since 2026-03-01T12:00:00Z, and replaced after 400h0m0s",
 		}},
 		"an active intermediate": {phase: "steady", place: oldIssuer, want: rotation.Gate{
 			Phase: rotation.PhaseSigning, OpensAt: at(100 * time.Hour),
-			Waiting: "its successor is made at 2026-03-05T16:00:00Z: it has been active since 2026-03-01T12:00:00Z, for 100h0m0s or more",
+			Waiting: "its successor is made at 2026-03-05T16:00:00Z: active since 2026-03-01T12:00:00Z, and replaced after 100h0m0s",
 		}},
 		"a prepared root, some followers behind": {
 			phase: "prepared", place: newRoot, facts: store.Facts{Followers: map[uint64]int{1: 188, 2: 9812}},
