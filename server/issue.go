@@ -101,8 +101,9 @@ func (s *Service) issueUnder(ctx context.Context, trust *trust, a application) (
 // second draw is never needed unless the random source is broken.
 const maxSerialDraws = 3
 
-// decide adds what the store knows of the caller, and asks policy. For a JWT that no known entry matches it looks once whether the
-// entries have changed: another replica may have made one a moment ago.
+// decide adds what the store knows of the caller, and asks policy. For a JWT that no known entry
+// matches it looks once whether the entries have changed: another replica may have made one a
+// moment ago.
 func (s *Service) decide(ctx context.Context, in policy.Input) (*policy.Grant, error) {
 	in.Profiles = s.profiles
 	var err error
