@@ -1,11 +1,12 @@
 # The image is one static program, the certificate authorities of the Debian image for the
 # HTTPS of JWT issuers, and an empty directory for the data. It has no shell.
 FROM golang:1.26.8-bookworm AS build
+ENV GOCACHE=/cache/build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/cache/build \
     CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/pando ./cmd/pando \
     && mkdir -p /out/data /out/tmp
 
