@@ -20,7 +20,7 @@ const (
 func (s *Store) Watch(ctx context.Context, changed func()) error {
 	err := s.watch(ctx, changed)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end of ctx is how watching ends
 	}
 	return classify("watch", err)
 }
