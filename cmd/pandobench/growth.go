@@ -15,10 +15,9 @@ import (
 var growthSQL string
 
 const (
-	growthRounds    = 5       // measurements on either side; the median counts
-	growthChunk     = 250_000 // records per statement
-	afterCheckpoint = 4       // measurements that are shown and do not count
-	growthFloor     = 0.9     // of the throughput of an empty table
+	growthRounds = 5       // measurements on either side; the median counts
+	growthChunk  = 250_000 // records per statement
+	growthFloor  = 0.9     // of the throughput of an empty table
 )
 
 // runGrowth measures the same load on an empty table and on one that holds many records.
@@ -38,14 +37,6 @@ func (b *bench) measureGrowth(ctx context.Context, d *deployment) error {
 	}
 	if err := fill(ctx, d.postgres.URL("postgres"), b.growth); err != nil {
 		return fmt.Errorf("fill: %w", err)
-	}
-	// Right after a checkpoint Postgres logs each page whole when it first changes, and the larger
-	// an index, the more pages there are to change. That lasts for seconds of each checkpoint
-	// interval, is shown, and is not what is compared.
-	for range afterCheckpoint {
-		if err := b.runCase(ctx, d, "right after a checkpoint", benchCase{"grpc", byRenewal, 64, 1}); err != nil {
-			return err
-		}
 	}
 	full, err := b.growthRatio(ctx, d, fmt.Sprintf("with %d records", b.growth))
 	if err != nil {
