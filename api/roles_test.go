@@ -35,7 +35,7 @@ const (
 	none = "not_found" // the caller may ask, and there is nothing
 )
 
-const unknownSerial = "00508c00000000000000000000000000000000"
+const unknownSerial = "6b0381ff000000000000000000000000000000"
 
 func permissionCases(t *testing.T) map[string]permissionCase {
 	t.Helper()

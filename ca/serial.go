@@ -2,35 +2,38 @@ package ca
 
 import (
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"time"
 )
 
-// Serial is the serial number of a certificate as 19 big-endian octets. The first three are
-// the day of NotAfter, counted in UTC days since 1 January 1970; the other sixteen are
-// random. A look-up by serial number therefore leads to the one partition of the records
-// that can hold it, and 128 random bits keep it unpredictable (RFC 5280, section 4.1.2.2,
-// allows 20 octets). The zero value means "none".
+// Serial is the serial number of a certificate as 19 big-endian octets. The first four are
+// NotAfter in seconds since 1 January 1970 UTC; the other fifteen are random. A look-up by
+// serial number therefore leads to the one partition of the records that can hold it, an index
+// of serial numbers grows at one end, and 120 random bits keep them unpredictable (RFC 5280,
+// section 4.1.2.2, allows 20 octets). The zero value means "none".
 type Serial [19]byte
 
-// serialDayOctets is the length of the day in a serial number.
-const serialDayOctets = 3
+// serialTimeOctets is the length of NotAfter in a serial number: enough until February 2106.
+const serialTimeOctets = 4
 
 const secondsPerDay = 24 * 60 * 60
 
 // NewSerial draws a serial number for a certificate that ends at notAfter. The only error
-// is that of random, or a notAfter before 2 January 1970 or beyond three octets of days.
+// is that of random, or a notAfter that is not after 1 January 1970 or beyond four octets of
+// seconds.
 func NewSerial(random io.Reader, notAfter time.Time) (Serial, error) {
 	var s Serial
-	day := notAfter.Unix() / secondsPerDay
-	if day <= 0 || day >= 1<<(8*serialDayOctets) {
+	end := notAfter.Unix()
+	if end <= 0 || end > math.MaxUint32 {
 		return Serial{}, fmt.Errorf("serial number: no certificate can end at %s", notAfter.UTC().Format(time.RFC3339))
 	}
-	s[0], s[1], s[2] = byte(day>>16), byte(day>>8), byte(day)
-	if _, err := io.ReadFull(random, s[serialDayOctets:]); err != nil {
+	binary.BigEndian.PutUint32(s[:], uint32(end))
+	if _, err := io.ReadFull(random, s[serialTimeOctets:]); err != nil {
 		return Serial{}, fmt.Errorf("serial number: %w", err)
 	}
 	return s, nil
@@ -49,7 +52,7 @@ func ParseSerial(text string) (Serial, error) {
 }
 
 // SerialOf returns the serial number of cert. It reports false when cert does not have one
-// of this layout whose day is that of its NotAfter, so that Pando cannot have signed it.
+// of this layout that leads with its NotAfter, so that Pando cannot have signed it.
 func SerialOf(cert *x509.Certificate) (Serial, bool) {
 	var s Serial
 	n := cert.SerialNumber
@@ -57,7 +60,7 @@ func SerialOf(cert *x509.Certificate) (Serial, bool) {
 		return Serial{}, false
 	}
 	n.FillBytes(s[:])
-	if end := cert.NotAfter.Unix(); end <= 0 || int64(s.Day()) != end/secondsPerDay {
+	if s.seconds() <= 0 || s.seconds() != cert.NotAfter.Unix() {
 		return Serial{}, false
 	}
 	return s, true
@@ -70,7 +73,10 @@ func (s Serial) String() string { return hex.EncodeToString(s[:]) }
 func (s Serial) Int() *big.Int { return new(big.Int).SetBytes(s[:]) }
 
 // Day returns the UTC day of NotAfter, counted since 1 January 1970.
-func (s Serial) Day() int { return int(s[0])<<16 | int(s[1])<<8 | int(s[2]) }
+func (s Serial) Day() int { return int(s.seconds() / secondsPerDay) }
+
+// seconds is NotAfter in seconds since 1 January 1970.
+func (s Serial) seconds() int64 { return int64(binary.BigEndian.Uint32(s[:])) }
 
 // IsZero reports whether s names no certificate.
 func (s Serial) IsZero() bool { return s == Serial{} }

@@ -97,7 +97,7 @@ func (s *Service) issueUnder(ctx context.Context, trust *trust, a application) (
 	return nil, fmt.Errorf("no free serial number in %d draws: the random source is broken", maxSerialDraws)
 }
 
-// maxSerialDraws bounds the search for a free serial number. With 128 random bits the
+// maxSerialDraws bounds the search for a free serial number. With 120 random bits the
 // second draw is never needed unless the random source is broken.
 const maxSerialDraws = 3
 

@@ -10,15 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// Serial is the serial number of a certificate as 19 big-endian octets. The first three
-// are the day of NotAfter, counted in UTC days since 1 January 1970; the other sixteen
-// are random. The day leads a look-up by serial number to the one partition that can hold
-// the row, and makes a unique index per partition a unique index over all of them.
+// Serial is the serial number of a certificate as 19 big-endian octets. The first four are
+// NotAfter in seconds since 1 January 1970 UTC; the other fifteen are random. The time leads
+// a look-up by serial number to the one partition that can hold the row, makes a unique index
+// per partition a unique index over all of them, and lets that index grow at one end.
 // The zero value means "none".
 type Serial [19]byte
 
 // Day is the UTC day of NotAfter, counted since 1 January 1970.
-func (s Serial) Day() int { return int(s[0])<<16 | int(s[1])<<8 | int(s[2]) }
+func (s Serial) Day() int { return dayOf(s.NotAfter()) }
+
+// NotAfter is the end of the certificate, to the second.
+func (s Serial) NotAfter() time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint32(s[:])), 0).UTC()
+}
 
 // IsZero reports whether s names no certificate.
 func (s Serial) IsZero() bool { return s == Serial{} }
@@ -64,13 +69,13 @@ type Issuance struct {
 }
 
 // Validate returns an error that wraps [ErrInvalid] when no store can keep the issuance:
-// its serial number does not lead with the day of NotAfter, it asks for two one-use
+// its serial number does not lead with NotAfter, it asks for two one-use
 // credentials, or a text in it holds NUL or is not UTF-8. The stores call it on each row, so
 // that one row that cannot be kept does not fail those that were batched with it.
 func (i *Issuance) Validate() error {
 	switch {
-	case i.Serial.Day() != dayOf(i.NotAfter):
-		return fmt.Errorf("serial number does not lead with the day of NotAfter: %w", ErrInvalid)
+	case i.Serial.NotAfter().Unix() != i.NotAfter.Unix():
+		return fmt.Errorf("serial number does not lead with NotAfter: %w", ErrInvalid)
 	case i.HasToken() && !i.Replay.IsZero():
 		return fmt.Errorf("issuance consumes a join token and a JWT: %w", ErrInvalid)
 	}

@@ -138,8 +138,8 @@ func newCertShowCommand(io stdio, connection *connectionFlags) *cobra.Command {
 		Use:   "show SERIAL",
 		Short: "Show the record of one certificate",
 		Long:  "Show the record of one certificate: what it says, who asked for it, and how.",
-		Example: `  pando cert show 0051a2f0a9c2c79a53b1c9ad4a0f6c1be2d3f4
-  pando cert show 0051a2f0a9c2c79a53b1c9ad4a0f6c1be2d3f4 -o pem | openssl x509 -noout -text`,
+		Example: `  pando cert show 6b0381f0a9c2c79a53b1c9ad4a0f6c1be2d3f4
+  pando cert show 6b0381f0a9c2c79a53b1c9ad4a0f6c1be2d3f4 -o pem | openssl x509 -noout -text`,
 		Args: cobra.ExactArgs(1),
 	}
 	output := addOutput(cmd, formTable, formJSON, formYAML, formPEM)

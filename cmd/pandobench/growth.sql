@@ -5,7 +5,7 @@ INSERT INTO certificates (
     not_after, method, caller, address, entry_id, replaces, request_id, certificate
 )
 SELECT
-    substring(int4send(floor(extract(epoch FROM n.not_after) / 86400)::int) FROM 2 FOR 3) || uuid_send(gen_random_uuid()),
+    int4send(floor(extract(epoch FROM n.not_after))::int) || substring(uuid_send(gen_random_uuid()) FROM 2),
     'spiffe://bench.example.org/fill/' || n.i, '', 'workload', 'ffffffffffffffff', sha256(int8send(n.i)), 'ecdsa-p256',
     n.not_after - interval '1 hour', n.not_after - interval '1 hour', n.not_after, 'mtls',
     'spiffe://bench.example.org/fill/' || n.i, '127.0.0.1', '', '', 'fill',

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- One row for each certificate. A partition holds one UTC day of not_after, so that pruning is
--- dropping a table. The serial number leads with that day, so that the unique index on serial
+-- dropping a table. The serial number leads with not_after in seconds, so that the unique index on serial
 -- that each partition has (it is made with the partition) is one over all of them: a unique
 -- index on the parent would have to include not_after and would not be that.
 CREATE TABLE certificates (

@@ -28,7 +28,7 @@ func (r *RenewRequest) unmarshalRaw(data []byte) { r.CSRDER = append([]byte(nil)
 
 // SignResponse is a new certificate and all that its holder needs.
 type SignResponse struct {
-	Serial           string    `json:"serial" doc:"Serial number as 38 lower-case hex digits." example:"00508c6f1c9be20d7a4f7f8f5c1a42d09e3b17"`
+	Serial           string    `json:"serial" doc:"Serial number as 38 lower-case hex digits." example:"6b0381ff6f1c9be20d7a4f7f8f5c1a42d09e3b"`
 	SPIFFEID         string    `json:"spiffe_id" doc:"SPIFFE ID in the certificate."`
 	DNSNames         []string  `json:"dns_names,omitempty" nullable:"false" doc:"DNS names in the certificate."`
 	Profile          string    `json:"profile" doc:"Name of the profile that it was issued under."`

@@ -104,9 +104,9 @@ func testSerialTaken(t *testing.T, a, b Store) {
 	fresh := NewIssuance("spiffe://example.org/c", Now())
 	twice := NewIssuance("spiffe://example.org/d", Now())
 	twice.Serial = fresh.Serial
-	// The same day, another moment: a serial number belongs to the day.
+	// The same second, another moment: a serial number belongs to the second.
 	later := NewIssuance("spiffe://example.org/e", Now())
-	later.NotAfter = later.NotAfter.Add(time.Minute)
+	later.NotAfter = later.NotAfter.Add(time.Millisecond)
 	later.Serial = first.Serial
 
 	errs, err := b.InsertBatch(t.Context(), []*store.Issuance{again, fresh, twice, later}, Now())
@@ -147,7 +147,7 @@ func testSerialTakenKeepsCredential(t *testing.T, a, b Store) {
 
 func testInvalid(t *testing.T, a, _ Store) {
 	bad := map[string]func(*store.Issuance){
-		"serial of another day":   func(i *store.Issuance) { i.Serial[2]++ },
+		"serial of another time":  func(i *store.Issuance) { i.Serial[3]++ },
 		"two credentials":         func(i *store.Issuance) { i.TokenHash, i.Replay = [32]byte{1}, store.Replay{Issuer: "i", ID: "1"} },
 		"NUL in the caller":       func(i *store.Issuance) { i.Caller = "a\x00b" },
 		"not UTF-8":               func(i *store.Issuance) { i.Caller = "\xff" },

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"time"
 
 	"github.com/pando-ca/pando/store"
@@ -12,9 +13,9 @@ func Now() time.Time { return time.Date(2031, time.March, 5, 12, 0, 0, 0, time.U
 
 // NewSerial is a serial number for a certificate that expires at notAfter.
 func NewSerial(notAfter time.Time) store.Serial {
-	day := notAfter.Unix() / (24 * 60 * 60)
-	s := store.Serial{byte(day >> 16), byte(day >> 8), byte(day)}
-	rand.Read(s[3:]) // never fails
+	var s store.Serial
+	binary.BigEndian.PutUint32(s[:], uint32(notAfter.Unix()))
+	rand.Read(s[4:]) // never fails
 	return s
 }
 

@@ -1,6 +1,6 @@
 -- Acknowledgements, and a mark for each certificate that one of these has replaced. Rows are
 -- locked in the order of the serial numbers, so that two replicas do not wait for each other
--- in a circle. The octets that lead a serial number are the day of its NotAfter; $4 is the
+-- in a circle. The octets that lead a serial number are its NotAfter in seconds; $4 is the
 -- beginning of that day, which leads to one partition.
 WITH i AS MATERIALIZED (
     SELECT
@@ -21,7 +21,7 @@ WHERE i.serial NOT IN (SELECT r.serial FROM replaced AS r)
 UNION ALL
 SELECT
     r.serial, NULL,
-    to_timestamp(((get_byte(r.serial, 0) << 16) + (get_byte(r.serial, 1) << 8) + get_byte(r.serial, 2) + 1) * 86400.0)
+    to_timestamp((get_byte(r.serial, 0)::bigint << 24) + (get_byte(r.serial, 1) << 16) + (get_byte(r.serial, 2) << 8) + get_byte(r.serial, 3) + 1)
 FROM replaced AS r
 ORDER BY serial
 ON CONFLICT (serial) DO UPDATE
