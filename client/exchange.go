@@ -14,12 +14,10 @@ import (
 // reading a date) does not silence a client for good.
 const maxRetryAfter = time.Hour
 
-// exchange asks one server for a certificate over a connection of its own. Hours lie
-// between two of these questions, and each renewal presents another certificate, so there
-// is nothing to be kept.
+// exchange asks one server for a certificate over a connection of its own, until ctx ends.
+// Hours lie between two of these questions, and each renewal presents another certificate,
+// so there is nothing to be kept.
 func (p *pando) exchange(ctx context.Context, server string, c call, body []byte) (*snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
-	defer cancel()
 	request, err := c.http(ctx, server, body)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// exchangeTimeout bounds one request to one server, so that a server that swallows
+	// exchangeTimeout bounds one request to one server, see also patience, so that a server that swallows
 	// packets costs this much before the next is asked. An issuance takes milliseconds.
 	exchangeTimeout = 10 * time.Second
 

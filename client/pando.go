@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -110,7 +111,9 @@ func (p *pando) ask(ctx context.Context, c call) (*snapshot, error) {
 	var failure error
 	for i := range p.servers {
 		n := (p.preferred + i) % len(p.servers)
-		s, err := p.exchange(ctx, p.servers[n], c, body)
+		bounded, cancel := context.WithTimeout(ctx, patience(ctx, len(p.servers)-i))
+		s, err := p.exchange(bounded, p.servers[n], c, body)
+		cancel()
 		if err == nil {
 			p.preferred = n
 			return s, nil
@@ -121,6 +124,17 @@ func (p *pando) ask(ctx context.Context, c call) (*snapshot, error) {
 		}
 	}
 	return nil, failure
+}
+
+// patience is how long one server may take when this many are left to ask, itself included.
+// Each gets a share of the time that is left, and as much stays over: a server that swallows
+// packets must not use up the life of a certificate while another one would answer.
+func patience(ctx context.Context, servers int) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return exchangeTimeout
+	}
+	return min(exchangeTimeout, time.Until(deadline)/time.Duration(servers+1))
 }
 
 // also adds what the next server did to what the ones before it did.

@@ -119,6 +119,23 @@ func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestAServerThatNeverAnswersLeavesTimeForTheNext(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.lifetime = 8 * time.Second
+		stop := w.serve(w.net.listen("second.test:8443"), serverID)
+		defer stop()
+		s := w.open(func(c *Config) { c.Servers = append(c.Servers, "https://second.test:8443") })
+		w.stop()
+		w.net.listen(pandoHost) // nobody accepts
+		first := s.Status()
+		pass(time.Until(first.RenewalDue))
+		pass(time.Until(first.NotAfter) / 2)
+		if st := s.Status(); st.Serial == first.Serial {
+			t.Errorf("not renewed half way between %s, when it was due, and its end %s: %v", first.RenewalDue, first.NotAfter, st.LastError)
+		}
+	})
+}
+
 func TestAnExistingCertificateIsTheStart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		existing := w.identity(leafTemplate(w.id, time.Hour))
