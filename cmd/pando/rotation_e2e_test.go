@@ -1,26 +1,20 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log"
-	"net"
+	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/pando-ca/pando/ca"
-	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/internal/pgserver"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/store"
 	"github.com/pando-ca/pando/store/postgres"
@@ -28,51 +22,48 @@ import (
 	"github.com/pando-ca/pando/store/storetest/pgtest"
 )
 
+// rotationLease is after how long without a sign of life another replica leads.
+const rotationLease = 4 * time.Second
+
 // The lifetimes of the rotation under load: leaves of eight seconds, and a new root about every
 // half minute. They are long against what a busy machine takes for a renewal.
 func rotationEnv() []string {
 	return []string{
 		"PANDO_REFRESH_HINT=1s", "PANDO_LIFETIMES_ROOT=2m", "PANDO_LIFETIMES_INTERMEDIATE=45s",
 		"PANDO_ROTATION_SCHEDULE=@every 1s", "PANDO_ROTATION_ROOT=20s", "PANDO_ROTATION_INTERMEDIATE=12s",
-		"PANDO_ROTATION_SKEW=1s", "PANDO_ROTATION_LEASE=4s", "PANDO_LIMITS_ADDRESS_RATE=0",
+		"PANDO_ROTATION_SKEW=1s", "PANDO_ROTATION_LEASE=" + rotationLease.String(), "PANDO_LIMITS_ADDRESS_RATE=0",
 		`PANDO_PROFILES=[{name: workload, duration: 8s, max_duration: 8s}, {name: server, duration: 8s, max_duration: 8s}, {name: administrator, duration: 8s, max_duration: 8s}]`,
 	}
 }
 
 // TestRotationUnderLoad replaces the root, several times, under workloads that talk mutual TLS
-// without a pause through two replicas on Postgres, one of which is killed while a root is
-// prepared: not one handshake fails. `make e2e` runs it longer, with more workloads.
+// without a pause through two replicas on Postgres. One replica is killed while a root is
+// prepared, the one that leads is stopped past its lease and woken up, and the database
+// crashes: not one handshake fails. `make e2e` runs it longer, with more workloads.
 func TestRotationUnderLoad(t *testing.T) {
 	rotations, pairs := envNumber(t, "PANDO_E2E_ROTATIONS", 2), envNumber(t, "PANDO_E2E_PAIRS", 6)
 	for _, setting := range rotationEnv() {
 		name, value, _ := strings.Cut(setting, "=")
 		t.Setenv(name, value) // for init too: its certificates would hold the first root up
 	}
-	url := pgtest.New(t)
-	first := newDeployment(t, url)
-	second := first.replica(t)
-	tokens := newTokens(t, url, 2*pairs)
-	one, two := first.serve(t), second.serve(t)
-	load := startLoad(t, []string{"https://" + first.addr.REST, "https://" + second.addr.REST}, first.data, tokens)
+	database := pgtest.Start(t, pgserver.Config{})
+	d := newRotating(t, database)
+	d.load = startLoad(t, d.urls(), d.replicas[0].data, newTokens(t, d.url, 2*pairs))
 
-	// A root is prepared with the second sequence. Whoever leads is killed then, and comes back.
-	load.awaitSequence(t, 2)
-	killed := first
-	if leads(two) {
-		killed, one = second, two
-	}
-	one.end(t, syscall.SIGKILL)
-	t.Logf("%6.1fs  the leader is killed while a root is prepared", load.elapsed())
-	killed.serve(t)
+	d.load.awaitSequence(t, 2) // the second root is prepared
+	d.killLeader(t)
+	d.load.awaitSequence(t, 4) // the third
+	d.stopLeader(t)
+	d.crashDatabase(t)
+	d.load.awaitSequence(t, uint64(1+2*rotations)) // each rotation publishes a root and withdraws one
 
-	load.awaitSequence(t, uint64(1+2*rotations)) // each rotation publishes a root and withdraws one
-	load.stop(t)
+	d.load.stop(t)
 	t.Logf("%d root rotations, %d workloads: %d requests, %d handshakes, %d failed", rotations, 2*pairs,
-		load.requests.Load(), load.handshakes.Load(), load.failed.Load())
-	if load.failed.Load() > 0 || load.requests.Load() == 0 {
-		t.Errorf("%d of %d requests failed", load.failed.Load(), load.requests.Load())
+		d.load.requests.Load(), d.load.handshakes.Load(), d.load.failed.Load())
+	if d.load.failed.Load() > 0 || d.load.requests.Load() == 0 {
+		t.Errorf("%d requests failed: %q", d.load.failed.Load(), d.load.reasons)
 	}
-	load.checkRecords(t, url)
+	d.checkStore(t)
 }
 
 func envNumber(t *testing.T, name string, otherwise int) int {
@@ -88,6 +79,26 @@ func envNumber(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
+// rotating is two replicas on one Postgres, and workloads that they serve.
+type rotating struct {
+	database  *pgserver.Server
+	url       string
+	replicas  [2]*deployment
+	processes [2]*process
+	load      *mtlsLoad
+}
+
+func newRotating(t *testing.T, database *pgserver.Server) *rotating {
+	t.Helper()
+	d := &rotating{database: database, url: database.URL("postgres")}
+	d.replicas[0] = newDeployment(t, d.url)
+	d.replicas[1] = d.replicas[0].replica(t)
+	for i, replica := range d.replicas {
+		d.processes[i] = replica.serve(t)
+	}
+	return d
+}
+
 // replica is another process on the same database.
 func (d *deployment) replica(t *testing.T) *deployment {
 	t.Helper()
@@ -100,212 +111,129 @@ func (d *deployment) replica(t *testing.T) *deployment {
 	return r
 }
 
-// leads tells by its log whether a replica has carried out a step.
-func leads(p *process) bool { return strings.Contains(p.log.String(), "rotation step done") }
+func (d *rotating) urls() []string {
+	return []string{"https://" + d.replicas[0].addr.REST, "https://" + d.replicas[1].addr.REST}
+}
+
+func (d *rotating) note(t *testing.T, what string) {
+	t.Helper()
+	t.Logf("%6.1fs  %s", d.load.elapsed(time.Now()), what)
+}
+
+// leader is the replica that leads the rotation now.
+func (d *rotating) leader(t *testing.T) int {
+	t.Helper()
+	deadline := time.Now().Add(startLimit)
+	for time.Now().Before(deadline) {
+		for i, replica := range d.replicas {
+			if replica.leads() {
+				return i
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("no replica leads")
+	return 0
+}
+
+// leads tells by its metrics whether a replica leads.
+func (d *deployment) leads() bool {
+	resp, err := http.Get("http://" + d.addr.Metrics + "/metrics")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return err == nil && strings.Contains(string(text), "\npando_scheduler_leader 1\n")
+}
+
+// killLeader ends the replica that leads as a crash does, and starts it again.
+func (d *rotating) killLeader(t *testing.T) {
+	t.Helper()
+	i := d.leader(t)
+	d.processes[i].end(t, syscall.SIGKILL)
+	d.note(t, "the leader is killed, and started again")
+	d.processes[i] = d.replicas[i].serve(t)
+}
+
+// stopLeader stops the replica that leads for longer than its lease, and lets it go on as if
+// nothing had happened. checkStore finds out whether anything was done twice.
+func (d *rotating) stopLeader(t *testing.T) {
+	t.Helper()
+	i := d.leader(t)
+	d.signal(t, i, syscall.SIGSTOP)
+	d.note(t, "the leader is stopped")
+	time.Sleep(2 * rotationLease) // it is the lease of a real database that runs out
+	if !d.replicas[1-i].leads() {
+		t.Error("the other replica does not lead after the lease has run out")
+	}
+	d.signal(t, i, syscall.SIGCONT)
+	d.note(t, "the leader of before goes on; the other one leads")
+}
+
+func (d *rotating) signal(t *testing.T, replica int, signal syscall.Signal) {
+	t.Helper()
+	if err := d.processes[replica].cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crashDatabase ends Postgres without a word, and starts it again.
+func (d *rotating) crashDatabase(t *testing.T) {
+	t.Helper()
+	if err := d.database.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	d.note(t, "the database is killed")
+	if err := d.database.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.note(t, "the database is back")
+}
 
 // newTokens makes an entry and a join token for each workload, past the API: an administrator's
 // certificate would live for seconds only.
 func newTokens(t *testing.T, url string, n int) []string {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := openPostgres(t, url)
 	tokens := make([]string, n)
 	for i := range tokens {
-		entry := store.Entry{
+		tokens[i] = newToken(t, db, store.Entry{
 			ID: fmt.Sprintf("ent_%d", i), SPIFFEID: fmt.Sprintf("spiffe://example.org/w/%d", i), Profile: "workload",
-			Method: "join_token", CreatedAt: time.Now(), CreatedBy: "test",
-		}
-		secret := sha256.Sum256([]byte(entry.ID))
-		tokens[i] = server.JoinTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
-		token := store.Token{
-			ID: fmt.Sprintf("tok_%d", i), Hash: sha256.Sum256([]byte(tokens[i])), EntryID: entry.ID,
-			CreatedAt: time.Now(), CreatedBy: "test", ExpiresAt: time.Now().Add(time.Hour),
-		}
-		err := errors.Join(
-			db.CreateEntry(t.Context(), entry, storetest.NewAudit("entry.create", entry.ID)),
-			db.CreateToken(t.Context(), token, storetest.NewAudit("join_token.create", token.ID)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		})
 	}
 	return tokens
 }
 
-// mtlsLoad is pairs of workloads: of each, one asks the other without a pause.
-type mtlsLoad struct {
-	start   time.Time
-	sources []*client.Source
-	servers []*http.Server
-	end     context.CancelFunc
-	asking  sync.WaitGroup
-	serving sync.WaitGroup
-
-	requests, handshakes, failed atomic.Int64
-
-	mu      sync.Mutex
-	held    []string // serial numbers
-	reasons []string
-}
-
-func startLoad(t *testing.T, servers []string, data string, tokens []string) *mtlsLoad {
+// newToken makes an entry, and a join token for it.
+func newToken(t *testing.T, db *postgres.Store, entry store.Entry) string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	l := &mtlsLoad{start: time.Now(), end: cancel}
-	t.Cleanup(func() { l.stop(t) })
-	for i, token := range tokens {
-		if i%2 == 1 {
-			servers = []string{servers[1], servers[0]}
-		}
-		source, err := client.Open(ctx, client.Config{Servers: servers, TrustBundleFile: filepath.Join(data, caBundleName), JoinToken: token})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.sources = append(l.sources, source)
-		l.asking.Go(func() { l.watch(ctx, source) })
+	entry.Method, entry.CreatedAt, entry.CreatedBy = "join_token", time.Now(), "test"
+	secret := sha256.Sum256([]byte(entry.ID))
+	text := server.JoinTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
+	token := store.Token{
+		ID: "tok_" + entry.ID, Hash: sha256.Sum256([]byte(text)), EntryID: entry.ID,
+		CreatedAt: time.Now(), CreatedBy: "test", ExpiresAt: time.Now().Add(time.Hour),
 	}
-	for i := 0; i < len(l.sources); i += 2 {
-		l.pair(ctx, t, l.sources[i], l.sources[i+1])
-	}
-	return l
-}
-
-// watch notes each certificate that a workload holds.
-func (l *mtlsLoad) watch(ctx context.Context, s *client.Source) {
-	for status := range s.Updates(ctx) {
-		l.mu.Lock()
-		l.held = append(l.held, status.Serial)
-		l.mu.Unlock()
-	}
-}
-
-// pair has one workload ask the other, with a handshake for every second request.
-func (l *mtlsLoad) pair(ctx context.Context, t *testing.T, asks, answers *client.Source) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	err := errors.Join(
+		db.CreateEntry(t.Context(), entry, storetest.NewAudit("entry.create", entry.ID)),
+		db.CreateToken(t.Context(), token, storetest.NewAudit("join_token.create", token.ID)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	answering := &http.Server{
-		Handler:   http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-		TLSConfig: answers.ServerTLS(client.AuthorizeID(asks.ID())),
-		ErrorLog:  log.New(loadFailures{l}, "", 0),
-	}
-	l.servers = append(l.servers, answering)
-	l.serving.Go(func() { _ = answering.ServeTLS(listener, "", "") })
-	for _, kept := range []bool{true, false} {
-		transport := &http.Transport{TLSClientConfig: asks.ClientTLS(client.AuthorizeID(answers.ID())), DisableKeepAlives: !kept}
-		l.asking.Go(func() {
-			defer transport.CloseIdleConnections()
-			c := &http.Client{Transport: transport, Timeout: 20 * time.Second}
-			for ctx.Err() == nil {
-				resp, err := c.Get("https://" + listener.Addr().String())
-				if err != nil {
-					l.fail(err.Error())
-					continue
-				}
-				_ = resp.Body.Close()
-				l.requests.Add(1)
-				if !kept {
-					l.handshakes.Add(1)
-				}
-				select { // some hundred requests a second leave the machine usable
-				case <-ctx.Done():
-				case <-time.After(20 * time.Millisecond):
-				}
-			}
-		})
-	}
+	return text
 }
 
-// loadFailures counts what servers could not serve: failed handshakes above all.
-type loadFailures struct{ load *mtlsLoad }
-
-func (f loadFailures) Write(line []byte) (int, error) {
-	f.load.fail(string(line))
-	return len(line), nil
-}
-
-func (l *mtlsLoad) fail(why string) {
-	l.failed.Add(1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.reasons) < 10 {
-		l.reasons = append(l.reasons, fmt.Sprintf("%.1fs: %s", l.elapsed(), why))
-	}
-}
-
-func (l *mtlsLoad) elapsed() float64 { return time.Since(l.start).Seconds() }
-
-// awaitSequence returns once every workload has a bundle with this sequence or a later one.
-func (l *mtlsLoad) awaitSequence(t *testing.T, sequence uint64) {
-	t.Helper()
-	const limit = 10 * time.Minute // a rotation takes half a minute on a machine that is idle
-	deadline := time.Now().Add(limit)
-	seen := uint64(0)
-	for {
-		least := l.sources[0].Status().BundleSequence
-		for _, s := range l.sources[1:] {
-			least = min(least, s.Status().BundleSequence)
-		}
-		if least != seen {
-			t.Logf("%6.1fs  every workload has bundle %d", l.elapsed(), least)
-			seen = least
-		}
-		switch {
-		case least >= sequence:
-			return
-		case l.failed.Load() > 0:
-			t.Fatalf("%.1fs: requests failed: %q", l.elapsed(), l.reasons)
-		case time.Now().After(deadline):
-			t.Fatalf("after %s the workloads have bundle %d and not %d", limit, least, sequence)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// stop ends the workloads, those who ask first.
-func (l *mtlsLoad) stop(t *testing.T) {
-	t.Helper()
-	l.end()
-	l.asking.Wait()
-	for _, s := range l.servers {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	l.serving.Wait()
-	l.servers = nil
-	for _, s := range l.sources {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// checkRecords looks every certificate up that a workload has held.
-func (l *mtlsLoad) checkRecords(t *testing.T, url string) {
+func openPostgres(t *testing.T, url string) *postgres.Store {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	for _, serial := range l.held {
-		if _, err := db.Record(t.Context(), storeSerial(t, serial)); err != nil {
-			t.Errorf("certificate %s: %v", serial, err)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
 		}
-	}
-	t.Logf("%d certificates were held, and all are in the store", len(l.held))
-}
-
-func storeSerial(t *testing.T, text string) store.Serial {
-	t.Helper()
-	serial, err := ca.ParseSerial(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store.Serial(serial)
+	})
+	return db
 }
