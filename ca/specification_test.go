@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -165,11 +166,12 @@ func describe(t *testing.T, cert, parent *x509.Certificate, moment string) map[s
 }
 
 func serialNumber(cert *x509.Certificate) string {
+	const lead = 4
 	s, ok := ca.SerialOf(cert)
-	if !ok || bytes.Equal(s[3:], make([]byte, 16)) {
+	if !ok || int64(binary.BigEndian.Uint32(s[:lead])) != cert.NotAfter.Unix() || bytes.Equal(s[lead:], make([]byte, len(s)-lead)) {
 		return cert.SerialNumber.String()
 	}
-	return "day of notAfter, 16 random octets"
+	return fmt.Sprintf("second of notAfter, %d random octets", len(s)-lead)
 }
 
 func issuerName(cert, parent *x509.Certificate) string {
