@@ -44,6 +44,8 @@ var (
 	// generation: the replica that signed it has not followed yet. A store without a generation
 	// does not judge this.
 	ErrIssuerInactive = errors.New("issuer is not active")
+	// ErrIssuerActive refuses to revoke what an issuer has signed while it goes on signing.
+	ErrIssuerActive = errors.New("issuer is active")
 	// ErrFenced says that the lease under which a write was tried has another term by now.
 	ErrFenced = errors.New("lease is lost")
 	// ErrReplayed refuses an issuance whose JWT (issuer and jti) has been used before.

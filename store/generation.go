@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Generation is the numbered, immutable set of all authorities and their states. It is
 // changed only by compare-and-swap on Number.
@@ -11,6 +15,19 @@ type Generation struct {
 	PublishedAt time.Time
 	WindowKey   []byte // sealed; the key that places renewal windows, equal on every replica
 	Authorities []Authority
+}
+
+// RevokedIDs is the IDs of the revoked authorities, sorted and separated by commas. The stores
+// tell by it whether these change.
+func (g *Generation) RevokedIDs() string {
+	var ids []string
+	for _, a := range g.Authorities {
+		if a.State == "revoked" {
+			ids = append(ids, a.ID)
+		}
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, ",")
 }
 
 // Authority is the row of one root or intermediate.

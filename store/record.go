@@ -152,11 +152,5 @@ type Cursor struct {
 	Serial   Serial
 }
 
-// Revocation withdraws one certificate before it expires.
-type Revocation struct {
-	Serial    Serial
-	Issuer    string
-	NotAfter  time.Time
-	RevokedAt time.Time
-	Reason    int // CRLReason, RFC 5280 section 5.3.1
-}
+// IsZero reports whether c is the beginning of a listing.
+func (c Cursor) IsZero() bool { return c.Serial.IsZero() }

@@ -32,14 +32,40 @@ type Records interface {
 	Records(ctx context.Context, f RecordFilter) ([]Record, error)
 }
 
-// Revocations withdraws certificates and keys. Both wait for the insertions in flight; each
-// insertion that starts later sees them. Both are idempotent.
+// Revocations withdraws certificates and keys. All of it waits for the insertions in flight;
+// each insertion that starts later sees it. All of it is idempotent.
 type Revocations interface {
 	// Revoke returns ErrNotFound for an unknown serial number. The first revocation of a
 	// certificate stands: its time and reason are not changed by another one, which leaves
-	// no audit row.
+	// no audit row unless it blocks the key.
 	Revoke(ctx context.Context, serial Serial, at time.Time, reason int, audit Audit) error
 	BlockKey(ctx context.Context, keyHash [32]byte, at time.Time, audit Audit) error
+	// RevokeSelected revokes a part of what is selected, some thousand certificates in one
+	// transaction, so that insertions do not wait for long. It returns how many it has
+	// revoked, and where the next part begins; a zero Cursor says that nothing is left.
+	// Beginning anew with a zero Cursor goes on where an interrupted run has stopped.
+	//
+	// Nothing is left means: also of what was inserted meanwhile. A key is blocked first. An
+	// issuer that is active is refused with ErrIssuerActive, since it would go on signing. A
+	// certificate of a SPIFFE ID that is renewed while it is being revoked has a successor
+	// that is revoked too, or none.
+	RevokeSelected(ctx context.Context, r BulkRevocation) (revoked int, next Cursor, err error)
+	// CountSelected tells what RevokeSelected would revoke in all, at a moment. Both read an
+	// index for a SPIFFE ID or an issuer, and every record that has not expired for a key.
+	CountSelected(ctx context.Context, s Selector, at time.Time) (Selected, error)
+}
+
+// RevocationLog reads revocations in the order in which they were committed. Each has a
+// number, which is higher than that of all before it: who has seen all up to a number has
+// missed none. Numbers have gaps, and those that a restored database gives are higher than
+// those that it gave in the time that it has lost, as far as clocks can be trusted.
+type RevocationLog interface {
+	// RevocationsSince returns at most limit revocations with a number above after, of
+	// certificates that end after now, lowest number first.
+	RevocationsSince(ctx context.Context, after uint64, now time.Time, limit int) ([]Revocation, error)
+	// RevocationSequence is the highest number that was given, 0 before the first. It moves,
+	// too, in the transaction in which the set of revoked authorities changes. It costs little.
+	RevocationSequence(ctx context.Context) (uint64, error)
 }
 
 // Entries keeps the rules.
@@ -128,6 +154,9 @@ type Upkeep interface {
 	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
 	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error
+	// PruneRevocations drops the revocations of certificates that expired before the given
+	// time (whole UTC days of them), and never that of one that has not expired at now.
+	PruneRevocations(ctx context.Context, now, before time.Time) error
 	// Now is the time by the clock of the database.
 	Now(ctx context.Context) (time.Time, error)
 }

@@ -79,6 +79,17 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what an issuer selects is read in order", func(t *testing.T) {
+		sql, args := selection(store.Selector{Issuer: "i1"}, now, cursor, revokePart)
+		checkPlan(t, explain(t, s, listPlanSQL, sql, args...), "_issuer_not_after_idx")
+	})
+	t.Run("what an identity selects is read by index", func(t *testing.T) {
+		sql, args := selection(store.Selector{SPIFFEID: "spiffe://example.org/w7"}, now, store.Cursor{}, revokePart)
+		checkPlan(t, explain(t, s, sessionSQL, sql, args...), "_spiffe_id_not_after_idx")
+	})
+	t.Run("revocations are read from a number on", func(t *testing.T) {
+		checkPlan(t, explain(t, s, listPlanSQL, revocationsSinceSQL, int64(1000), now, 100), "revocations_seq")
+	})
 	day, _ := dayBounds(dayOf(now))
 	t.Run("facts count index entries of what is live", func(t *testing.T) {
 		plan := explain(t, s, listPlanSQL, factsIssuersSQL, now, day)
@@ -94,27 +105,35 @@ func TestPlans(t *testing.T) {
 		plan := explain(t, s, listPlanSQL, factsFollowersSQL, now)
 		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "acks_not_after")
 	})
+	from, _ := dayBounds(last.Day())
 	t.Run("an acknowledgement leads to one partition", func(t *testing.T) {
-		from, _ := dayBounds(last.Day())
-		rows, err := s.pool.Query(ctx, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+acknowledgeSQL,
-			[][]byte{last[:]}, []int64{1}, []time.Time{now}, []time.Time{from})
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		partitions := 0
-		for _, line := range lines {
-			if strings.Contains(line, "certificates_d") && !strings.Contains(line, "never executed") {
-				partitions++
-			}
-		}
-		if plan := strings.Join(lines, "\n"); partitions != 1 || strings.Contains(plan, "Seq Scan") {
-			t.Errorf("%d partitions are read, want one by its index:\n%s", partitions, plan)
-		}
+		onePartition(t, s, acknowledgeSQL, [][]byte{last[:]}, []int64{1}, []time.Time{now}, []time.Time{from})
 	})
+	t.Run("a revocation leads to one partition", func(t *testing.T) {
+		onePartition(t, s, revocationInsertSQL, [][]byte{last[:]}, []time.Time{from}, now, 4, int64(1))
+	})
+}
+
+// onePartition runs a statement and looks at which partitions it reads.
+func onePartition(t *testing.T, s *Store, sql string, args ...any) {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	partitions := 0
+	for _, line := range lines {
+		if strings.Contains(line, "certificates_d") && !strings.Contains(line, "never executed") {
+			partitions++
+		}
+	}
+	if plan := strings.Join(lines, "\n"); partitions != 1 || strings.Contains(plan, "Seq Scan on certificates") {
+		t.Errorf("%d partitions are read, want one by its index:\n%s", partitions, plan)
+	}
 }
 
 // fillTable inserts 40 000 certificates, revokes some, and returns a serial number.
@@ -142,8 +161,8 @@ func fillTable(t *testing.T, s *Store, now time.Time) store.Serial {
 	// Enough rows that the planner would rather not read them all.
 	for _, sql := range []string{
 		`INSERT INTO blocked_keys (key_hash, blocked_at) SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n`,
-		`INSERT INTO revocations (serial, issuer, not_after, revoked_at, reason)
-		 SELECT sha256(n::text::bytea), 'i0', '2031-03-05 12:00:00+00'::timestamptz + n * interval '1 second', now(), 1
+		`INSERT INTO revocations (serial, issuer, not_after, revoked_at, reason, seq)
+		 SELECT sha256(n::text::bytea), 'i0', '2031-03-05 12:00:00+00'::timestamptz + n * interval '1 second', now(), 1, n
 		 FROM generate_series(1, 20000) AS n`,
 		`INSERT INTO acks (serial, sequence, not_after)
 		 SELECT sha256(n::text::bytea), 1, '2031-03-05 12:00:00+00'::timestamptz + (n - 100000) * interval '1 second'

@@ -60,6 +60,7 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 			return err
 		}
 		var batch pgx.Batch
+		batch.Queue(revocationNumberTouchSQL, next.RevokedIDs())
 		batch.Queue(authoritiesDeleteSQL)
 		for at, a := range next.Authorities {
 			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince,

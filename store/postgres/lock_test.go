@@ -38,7 +38,7 @@ func TestRevocationHoldsWhateverTheDefaultIsolation(t *testing.T) {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock("+issuanceLock+")"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(ctx, "INSERT INTO revocations VALUES ($1, 'x', now(), now(), 0)", caller[:]); err != nil {
+	if _, err := tx.Exec(ctx, "INSERT INTO revocations VALUES ($1, 'x', now(), now(), 0, 1)", caller[:]); err != nil {
 		t.Fatal(err)
 	}
 	i := storetest.NewIssuance("spiffe://example.org/w", storetest.Now())

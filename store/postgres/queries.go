@@ -18,6 +18,8 @@ var (
 	authorityInsertSQL string
 	//go:embed queries/blocked_key_insert.sql
 	blockedKeyInsertSQL string
+	//go:embed queries/blocked_keys_insert.sql
+	blockedKeysInsertSQL string
 	//go:embed queries/clock.sql
 	clockSQL string
 	//go:embed queries/entries.sql
@@ -50,6 +52,8 @@ var (
 	insertSQL string
 	//go:embed queries/insert_once.sql
 	insertOnceSQL string
+	//go:embed queries/issuer_active.sql
+	issuerActiveSQL string
 	//go:embed queries/lease_acquire.sql
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql
@@ -84,6 +88,8 @@ var (
 	pruneAcksSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
+	//go:embed queries/prune_revocations.sql
+	pruneRevocationsSQL string
 	//go:embed queries/prune_tokens.sql
 	pruneTokensSQL string
 	//go:embed queries/record.sql
@@ -102,6 +108,20 @@ var (
 	revocationExistsSQL string
 	//go:embed queries/revocation_insert.sql
 	revocationInsertSQL string
+	//go:embed queries/revocation_number.sql
+	revocationNumberSQL string
+	//go:embed queries/revocation_number_next.sql
+	revocationNumberNextSQL string
+	//go:embed queries/revocation_number_touch.sql
+	revocationNumberTouchSQL string
+	//go:embed queries/revocations_since.sql
+	revocationsSinceSQL string
+	//go:embed queries/selected_by_identity.sql
+	selectedByIdentitySQL string
+	//go:embed queries/selected_by_issuer.sql
+	selectedByIssuerSQL string
+	//go:embed queries/selected_by_key.sql
+	selectedByKeySQL string
 	//go:embed queries/session.sql
 	sessionSQL string
 	//go:embed queries/token.sql

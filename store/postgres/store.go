@@ -43,6 +43,7 @@ var (
 	_ store.Inserter      = (*Store)(nil)
 	_ store.Records       = (*Store)(nil)
 	_ store.Revocations   = (*Store)(nil)
+	_ store.RevocationLog = (*Store)(nil)
 	_ store.Entries       = (*Store)(nil)
 	_ store.EntryVersions = (*Store)(nil)
 	_ store.Tokens        = (*Store)(nil)

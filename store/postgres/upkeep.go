@@ -45,6 +45,23 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	return s.classify("prune acknowledgements", err)
 }
 
+// pruneRows is how many rows one statement of PruneRevocations deletes: some tenths of a second.
+const pruneRows = 5000
+
+// PruneRevocations drops what no CRL needs any more; see [store.Upkeep].
+func (s *Store) PruneRevocations(ctx context.Context, now, before time.Time) error {
+	if before.After(now) {
+		before = now
+	}
+	limit, _ := dayBounds(dayOf(before))
+	for {
+		tag, err := s.pool.Exec(ctx, pruneRevocationsSQL, limit, pruneRows)
+		if err != nil || tag.RowsAffected() < pruneRows {
+			return s.classify("prune revocations", err)
+		}
+	}
+}
+
 // Now is the time by the clock of the database; see [store.Upkeep].
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	var now time.Time

@@ -114,6 +114,11 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error)
 	return result.RowsAffected()
 }
 
+// query runs a prepared query.
+func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.StmtContext(ctx, t.prepared[query]).QueryContext(ctx, args...)
+}
+
 // queryRow runs a prepared query for one row.
 func (t *tx) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return t.StmtContext(ctx, t.prepared[query]).QueryRowContext(ctx, args...)

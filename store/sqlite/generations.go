@@ -69,6 +69,9 @@ func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Genera
 	if rows == 0 {
 		return store.ErrConflict
 	}
+	if _, err := t.exec(ctx, revocationNumberTouchSQL, next.RevokedIDs()); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, authoritiesDeleteSQL); err != nil {
 		return err
 	}

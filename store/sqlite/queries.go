@@ -20,6 +20,8 @@ var (
 	authorityInsertSQL string
 	//go:embed queries/blocked_key_insert.sql
 	blockedKeyInsertSQL string
+	//go:embed queries/blocked_keys_insert.sql
+	blockedKeysInsertSQL string
 	//go:embed queries/consume_replay.sql
 	consumeReplaySQL string
 	//go:embed queries/consume_token.sql
@@ -54,6 +56,8 @@ var (
 	insertSQL string
 	//go:embed queries/insert_undo.sql
 	insertUndoSQL string
+	//go:embed queries/issuer_active.sql
+	issuerActiveSQL string
 	//go:embed queries/lease_acquire.sql
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql
@@ -66,6 +70,8 @@ var (
 	pruneCertificatesSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
+	//go:embed queries/prune_revocations.sql
+	pruneRevocationsSQL string
 	//go:embed queries/prune_tokens.sql
 	pruneTokensSQL string
 	//go:embed queries/record.sql
@@ -84,6 +90,20 @@ var (
 	revocationExistsSQL string
 	//go:embed queries/revocation_insert.sql
 	revocationInsertSQL string
+	//go:embed queries/revocation_number.sql
+	revocationNumberSQL string
+	//go:embed queries/revocation_number_next.sql
+	revocationNumberNextSQL string
+	//go:embed queries/revocation_number_touch.sql
+	revocationNumberTouchSQL string
+	//go:embed queries/revocations_since.sql
+	revocationsSinceSQL string
+	//go:embed queries/selected_by_identity.sql
+	selectedByIdentitySQL string
+	//go:embed queries/selected_by_issuer.sql
+	selectedByIssuerSQL string
+	//go:embed queries/selected_by_key.sql
+	selectedByKeySQL string
 	//go:embed queries/token.sql
 	tokenSQL string
 	//go:embed queries/token_insert.sql

@@ -4,11 +4,12 @@ package sqlite
 func writeQueries() []string {
 	return []string{
 		insertSQL, insertUndoSQL, consumeTokenSQL, consumeReplaySQL, refusalsSQL,
-		revocationInsertSQL, revocationExistsSQL, blockedKeyInsertSQL,
+		revocationInsertSQL, revocationExistsSQL, revocationNumberNextSQL, revocationNumberTouchSQL,
+		blockedKeyInsertSQL, blockedKeysInsertSQL, selectedByIdentitySQL,
 		entryInsertSQL, entryDeleteSQL, entryVersionBumpSQL, tokenInsertSQL,
 		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
-		auditInsertSQL, pruneCertificatesSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
+		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 	}
 }
 
@@ -18,5 +19,6 @@ func readQueries() []string {
 		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
+		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 	}
 }

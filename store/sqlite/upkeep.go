@@ -42,6 +42,14 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	})
 }
 
+// PruneRevocations deletes what no CRL needs any more; see [store.Upkeep].
+func (s *Store) PruneRevocations(ctx context.Context, now, before time.Time) error {
+	if before.After(now) {
+		before = now
+	}
+	return s.pruneParts(ctx, "prune revocations", pruneRevocationsSQL, before.UTC().Truncate(24*time.Hour))
+}
+
 // pruneParts deletes the rows before limit in many transactions, so that insertions get their
 // turn between.
 func (s *Store) pruneParts(ctx context.Context, op, query string, limit time.Time) error {

@@ -104,30 +104,6 @@ func pages(t *testing.T, s store.Records, f store.RecordFilter, size int) []stor
 	}
 }
 
-func testRevoke(t *testing.T, a, b Store) {
-	ctx, now := t.Context(), Now()
-	row := NewIssuance("spiffe://example.org/w", now)
-	mustInsert(t, a, row)
-	wantError(t, "unknown serial", a.Revoke(ctx, NewSerial(now), now, 1, NewAudit("certificate.revoke", "x")), store.ErrNotFound)
-	must(t, a.Revoke(ctx, row.Serial, now, 1, NewAudit("certificate.revoke", "first")))
-	must(t, b.Revoke(ctx, row.Serial, now.Add(time.Hour), 4, NewAudit("certificate.revoke", "second")))
-	got, err := b.Record(ctx, row.Serial)
-	must(t, err)
-	want := row.Record
-	want.Revoked = &store.Revocation{Serial: row.Serial, Issuer: row.Issuer, NotAfter: row.NotAfter, RevokedAt: now, Reason: 1}
-	wantSame(t, "record", *got, want)
-
-	must(t, a.BlockKey(ctx, row.KeyHash, now, NewAudit("key.block", "first")))
-	must(t, b.BlockKey(ctx, row.KeyHash, now, NewAudit("key.block", "second")))
-	audits, err := a.Audits(ctx, 0, 10)
-	must(t, err)
-	var targets []string
-	for _, audit := range audits {
-		targets = append(targets, audit.Action+" "+audit.Target)
-	}
-	wantSame(t, "audit rows", targets, []string{"key.block first", "certificate.revoke first"})
-}
-
 func testAudits(t *testing.T, a, b Store) {
 	ctx := t.Context()
 	plain := NewAudit("entry.create", "e1")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/pando-ca/pando/store"
 )
 
 func testWatch(t *testing.T, a, b Store) {
@@ -27,7 +29,8 @@ func testWatch(t *testing.T, a, b Store) {
 		t.Fatal("Watch does not begin")
 	}
 	row := NewIssuance("spiffe://example.org/w", Now())
-	mustInsert(t, a, row)
+	many := of("spiffe://example.org/many", "many", 9, Now().Add(time.Hour))
+	mustInsert(t, a, row, many)
 	for _, change := range []struct {
 		what string
 		do   func() error
@@ -38,7 +41,8 @@ func testWatch(t *testing.T, a, b Store) {
 			return a.CreateEntry(ctx, NewEntry("e", "spiffe://example.org/w"), NewAudit("entry.create", "e"))
 		}},
 		{"the end of an entry", func() error { return a.DeleteEntry(ctx, "e", NewAudit("entry.delete", "e")) }},
-		{"a revocation", func() error { return a.Revoke(ctx, row.Serial, Now(), 1, NewAudit("certificate.revoke", "r")) }},
+		{"a revocation", func() error { return a.Revoke(ctx, row.Serial, Now(), 4, NewAudit("certificate.revoke", "r")) }},
+		{"a revocation of many", func() error { _, err := revokeAll(ctx, a, bulk(store.Selector{Issuer: "many"})); return err }},
 		{"a blocked key", func() error { return a.BlockKey(ctx, row.KeyHash, Now(), NewAudit("key.block", "k")) }},
 	} {
 		must(t, change.do())

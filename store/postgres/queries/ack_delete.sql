@@ -1,1 +1,1 @@
-DELETE FROM acks WHERE serial = $1
+DELETE FROM acks WHERE serial = ANY ($1::bytea[])

@@ -1,0 +1,3 @@
+-- A part at a time, so that no transaction is long.
+DELETE FROM revocations
+WHERE serial IN (SELECT r.serial FROM revocations AS r WHERE r.not_after < $1 ORDER BY r.not_after LIMIT $2)

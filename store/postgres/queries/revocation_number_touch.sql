@@ -1,0 +1,9 @@
+-- Moves the number if the set of revoked authorities is about to change. $1 is their IDs in the
+-- next generation, sorted and separated by commas.
+UPDATE revocation_number
+SET seq = seq + 1
+WHERE $1 <> (
+    SELECT coalesce(string_agg(a.id, ',' ORDER BY a.id COLLATE "C"), '')
+    FROM authorities AS a
+    WHERE a.state = 'revoked'
+)
