@@ -248,6 +248,7 @@ var masks = []struct {
 	{"an entry", regexp.MustCompile(`^ent_[0-9a-f]{24}$`)},
 	{"a token's ID", regexp.MustCompile(`^tok_[0-9a-f]{24}$`)},
 	{"a token", regexp.MustCompile(`^pjt_[A-Za-z0-9_-]{43}$`)},
+	{"a revocation", regexp.MustCompile(`^\d{16}$`)},
 	{"a page", regexp.MustCompile(`^\d+\.[0-9a-f]{38}$`)},
 	{"base64", regexp.MustCompile(`^[A-Za-z0-9+/_=-]{60,}$`)},
 }
@@ -262,6 +263,8 @@ func mask(value any) any {
 		for i := range v {
 			v[i] = mask(v[i])
 		}
+	case json.Number: // of 64 bits: text in the JSON of protobuf
+		return mask(v.String())
 	case string:
 		if n := strings.Count(v, "-----BEGIN CERTIFICATE-----"); n > 0 {
 			return strings.Repeat("certificate ", n)

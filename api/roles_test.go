@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +80,7 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 	}
 	maps.Copy(cases, entryPermissions())
 	maps.Copy(cases, rotationPermissions())
+	maps.Copy(cases, revocationPermissions())
 	return cases
 }
 
@@ -105,6 +107,39 @@ func rotationPermissions() map[string]permissionCase {
 			request: get("/v1/schedule", apiv1.ScheduleService_ListJobs_FullMethodName, &apiv1.ListJobsRequest{}, &apiv1.ListJobsResponse{}),
 		},
 		"run a job": {op: server.OpRunJob, want: [5]string{anon, perm, perm, perm, none}, request: run},
+	}
+}
+
+func revocationPermissions() map[string]permissionCase {
+	bulk := func(r *apiv1.CreateRevocationRequest) request {
+		r.DryRun = true
+		return post("/v1/revocations", apiv1.RevocationService_CreateRevocation_FullMethodName, r, &apiv1.CreateRevocationResponse{})
+	}
+	return map[string]permissionCase{
+		"revoke a certificate": {
+			op: server.OpRevokeCertificate, want: [5]string{anon, perm, perm, none, none},
+			request: request{
+				httpMethod: http.MethodPost, path: "/v1/certificates/" + unknownSerial + "/revoke", body: []byte("{}"),
+				rpcMethod: apiv1.RevocationService_RevokeCertificate_FullMethodName,
+				message:   &apiv1.RevokeCertificateRequest{Serial: unknownSerial}, answer: &apiv1.Certificate{},
+			},
+		},
+		"revoke an identity": {
+			op: server.OpCreateRevocation, want: [5]string{anon, perm, perm, ok, ok},
+			request: bulk(&apiv1.CreateRevocationRequest{SpiffeId: "spiffe://example.org/web"}),
+		},
+		"revoke an identity of Pando itself": {
+			op: server.OpCreateRevocation, want: [5]string{anon, perm, perm, perm, ok},
+			request: bulk(&apiv1.CreateRevocationRequest{SpiffeId: "spiffe://example.org/pando/server"}),
+		},
+		"revoke what an issuer has signed": {
+			op: server.OpCreateRevocation, want: [5]string{anon, perm, perm, perm, none},
+			request: bulk(&apiv1.CreateRevocationRequest{Issuer: "0123456789abcdef"}),
+		},
+		"revoke and block a key": {
+			op: server.OpCreateRevocation, want: [5]string{anon, perm, perm, perm, ok},
+			request: bulk(&apiv1.CreateRevocationRequest{KeyHash: strings.Repeat("ab", 32)}),
+		},
 	}
 }
 
@@ -159,7 +194,7 @@ func TestPermissions(t *testing.T) {
 	for name, c := range permissionCases(t) {
 		covered[c.op] = true
 		t.Run(name, func(t *testing.T) {
-			if c.request.httpMethod == http.MethodPost && c.op != server.OpRunJob { // which has no body
+			if c.request.httpMethod == http.MethodPost && c.request.body == nil && c.op != server.OpRunJob { // which has no body
 				c.request.body = toJSON(t, c.request.message)
 			}
 			var overHTTP, overRPC [5]string

@@ -20,6 +20,10 @@ const (
 	// the job may fail for this long before an insertion has to make one itself.
 	partitionSlack = 7 * 24 * time.Hour
 
+	// defaultKeepRevocations is two days, so that a certificate that was revoked just before it
+	// expired is on a CRL at least once.
+	defaultKeepRevocations = 2 * 24 * time.Hour
+
 	defaultRetention  = 90 * 24 * time.Hour
 	defaultPartitions = "@every 6h"
 	defaultPrune      = "@every 1h"
@@ -32,7 +36,12 @@ type UpkeepConfig struct {
 
 	// Retention is how long a record is kept after its certificate has expired. 0 means 90
 	// days.
-	Retention  time.Duration
+	Retention time.Duration
+	// KeepRevocations is how long a revocation is kept after its certificate has expired, at
+	// least: it is kept as long as the record, too, which says that it was revoked. It must be
+	// two periods of publishing CRLs. 0 means two days.
+	KeepRevocations time.Duration
+
 	Partitions string // schedule; empty means every 6 hours
 	Prune      string // schedule; empty means every hour
 }
@@ -45,10 +54,14 @@ func UpkeepJobs(cfg UpkeepConfig) ([]Job, error) {
 		return nil, errors.New("upkeep: no store")
 	case cfg.Longest <= 0:
 		return nil, errors.New("upkeep: no longest validity")
-	case cfg.Retention < 0:
+	case cfg.Retention < 0 || cfg.KeepRevocations < 0:
 		return nil, errors.New("upkeep: negative retention")
-	case cfg.Retention == 0:
+	}
+	if cfg.Retention == 0 {
 		cfg.Retention = defaultRetention
+	}
+	if cfg.KeepRevocations == 0 {
+		cfg.KeepRevocations = defaultKeepRevocations
 	}
 	if cfg.Partitions == "" {
 		cfg.Partitions = defaultPartitions
@@ -67,7 +80,10 @@ func UpkeepJobs(cfg UpkeepConfig) ([]Job, error) {
 			if err := checkClock(ctx, cfg.Store, now); err != nil {
 				return err
 			}
-			return cfg.Store.Prune(ctx, now, now.Add(-cfg.Retention))
+			if err := cfg.Store.Prune(ctx, now, now.Add(-cfg.Retention)); err != nil {
+				return err
+			}
+			return cfg.Store.PruneRevocations(ctx, now, now.Add(-max(cfg.Retention, cfg.KeepRevocations)))
 		},
 	}}, nil
 }

@@ -13,6 +13,7 @@ import (
 // upkeep notes what it was asked for.
 type upkeep struct {
 	until, before time.Time
+	revocations   time.Time     // before which revocations were pruned
 	ahead         time.Duration // of the clock of the database
 }
 
@@ -20,7 +21,11 @@ var _ store.Upkeep = (*upkeep)(nil)
 
 func (u *upkeep) Prepare(_ context.Context, _, until time.Time) error { u.until = until; return nil }
 func (u *upkeep) Prune(_ context.Context, _, before time.Time) error  { u.before = before; return nil }
-func (u *upkeep) Now(context.Context) (time.Time, error)              { return time.Now().Add(u.ahead), nil }
+func (u *upkeep) PruneRevocations(_ context.Context, _, before time.Time) error {
+	u.revocations = before
+	return nil
+}
+func (u *upkeep) Now(context.Context) (time.Time, error) { return time.Now().Add(u.ahead), nil }
 
 func TestUpkeepJobs(t *testing.T) {
 	const day = 24 * time.Hour
@@ -28,10 +33,13 @@ func TestUpkeepJobs(t *testing.T) {
 		cfg       rotation.UpkeepConfig
 		ahead     time.Duration
 		retention time.Duration
+		revoked   time.Duration
 	}{
-		"the defaults":           {rotation.UpkeepConfig{Longest: 90 * day}, 97 * day, 90 * day},
-		"a short retention":      {rotation.UpkeepConfig{Longest: time.Hour, Retention: 2 * day}, 7*day + time.Hour, 2 * day},
-		"schedules of their own": {rotation.UpkeepConfig{Longest: day, Partitions: "@daily", Prune: "5 4 * * *"}, 8 * day, 90 * day},
+		"the defaults":            {rotation.UpkeepConfig{Longest: 90 * day}, 97 * day, 90 * day, 90 * day},
+		"a short retention":       {rotation.UpkeepConfig{Longest: time.Hour, Retention: 3 * day}, 7*day + time.Hour, 3 * day, 3 * day},
+		"a very short retention":  {rotation.UpkeepConfig{Longest: time.Hour, Retention: 1}, 7*day + time.Hour, 1, 2 * day},
+		"CRLs that are published": {rotation.UpkeepConfig{Longest: time.Hour, Retention: day, KeepRevocations: 14 * day}, 7*day + time.Hour, day, 14 * day},
+		"schedules of their own":  {rotation.UpkeepConfig{Longest: day, Partitions: "@daily", Prune: "5 4 * * *"}, 8 * day, 90 * day, 90 * day},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,6 +62,9 @@ func TestUpkeepJobs(t *testing.T) {
 				}
 				if got := start.Sub(u.before); got != test.retention {
 					t.Errorf("kept %s, want %s", got, test.retention)
+				}
+				if got := start.Sub(u.revocations); got != test.revoked {
+					t.Errorf("kept revocations for %s, want %s", got, test.revoked)
 				}
 			})
 		})
@@ -82,6 +93,7 @@ func TestUpkeepJobsRefuses(t *testing.T) {
 		"no store":             {Longest: time.Hour},
 		"no longest validity":  {Store: &upkeep{}},
 		"a negative retention": {Store: &upkeep{}, Longest: time.Hour, Retention: -1},
+		"revocations that are kept for less than nothing": {Store: &upkeep{}, Longest: time.Hour, KeepRevocations: -1},
 	}
 	for name, cfg := range tests {
 		t.Run(name, func(t *testing.T) {

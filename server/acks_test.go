@@ -84,7 +84,7 @@ func newLedger(t *testing.T) (f *fixture, l *ledger, stop func()) {
 // ask polls without waiting.
 func (f *fixture) ask(t *testing.T, caller policy.Caller, after uint64) {
 	t.Helper()
-	if _, err := f.Trust(t.Context(), caller, after, 0); err != nil {
+	if _, err := f.Trust(t.Context(), caller, server.Known{Bundle: after}, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -213,7 +213,7 @@ func TestTheBundleDoesNotDependOnTheDatabase(t *testing.T) {
 	f := newFixture(t)
 	caller := f.peer(t, f.issue(t, f.enrol(t), request(t)))
 	replica := f.replica(t, func(cfg *server.Config) { cfg.Records = brokenRecords{} })
-	update, err := replica.Trust(t.Context(), caller, 0, 0)
+	update, err := replica.Trust(t.Context(), caller, server.Known{}, 0)
 	if err != nil || update.Bundle.Sequence != 1 || !update.Renewal.Start.IsZero() {
 		t.Errorf("the answer is %+v, %v", update, err)
 	}

@@ -26,6 +26,7 @@ type Certificate struct {
 	NotAfter     time.Time
 	State        string // live, expired or revoked
 	RevokedAt    time.Time
+	Reason       Reason // why it was revoked; empty when it is not
 
 	Method    string
 	Caller    string
@@ -53,7 +54,7 @@ func newCertificate(r *store.Record, now time.Time) Certificate {
 	}
 	switch {
 	case r.Revoked != nil:
-		c.State, c.RevokedAt = string(store.StateRevoked), r.Revoked.RevokedAt
+		c.State, c.RevokedAt, c.Reason = string(store.StateRevoked), r.Revoked.RevokedAt, reasonOf(r.Revoked.Reason)
 	case !now.Before(r.NotAfter):
 		c.State = string(store.StateExpired)
 	}

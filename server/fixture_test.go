@@ -86,7 +86,7 @@ func (f *fixture) replica(t testing.TB, change ...func(*server.Config)) *fixture
 func (f *fixture) serve(t testing.TB, change ...func(*server.Config)) {
 	t.Helper()
 	cfg := server.Config{
-		Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store,
+		Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store, Revocations: f.store,
 		Administrators: map[spiffeid.ID]policy.Role{parseID(t, adminID): policy.RoleAdmin},
 		Issuers:        []string{"ci"},
 	}
@@ -155,7 +155,7 @@ func (f *fixture) peer(t testing.TB, issued *server.Issued) policy.Caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy.Caller{Method: policy.MethodPeer, Subject: peer.ID.String(), Address: "192.0.2.2", ID: peer.ID, Serial: peer.Serial, Role: peer.Role}
+	return policy.Caller{Method: policy.MethodPeer, Subject: peer.ID.String(), Address: "192.0.2.2", ID: peer.ID, Serial: peer.Serial, Fingerprint: peer.Fingerprint, Role: peer.Role}
 }
 
 func parseChain(t testing.TB, text string) []*x509.Certificate {

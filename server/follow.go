@@ -11,12 +11,19 @@ import (
 	"github.com/pando-ca/pando/store"
 )
 
-// followPeriod is how often a replica looks for a new generation when nobody tells it of one:
-// it bounds what a lost notification costs.
+// followPeriod is how often a replica looks for a new generation, or new revocations, when
+// nobody tells it of them: it bounds what a lost notification costs.
 const followPeriod = time.Second
 
-// followTimeout bounds one look, so that a database that has fallen silent is asked again.
+// followTimeout bounds one look, so that a database that has fallen silent is asked again. A
+// look that is cut short at reading a million revocations has kept what it has read.
 const followTimeout = 5 * time.Second
+
+// followPage is how many revocations are read at once.
+const followPage = 10_000
+
+// expirePeriod is how often the replica looks for revocations of expired certificates.
+const expirePeriod = time.Minute
 
 // Generations is where a replica reads the authorities from, and is told that they change; the
 // stores are.
@@ -26,9 +33,17 @@ type Generations interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// FollowConfig is how a replica follows the generations.
+// RevocationLog is where a replica reads from what is revoked; the stores are. See
+// [store.RevocationLog].
+type RevocationLog interface {
+	RevocationsSince(ctx context.Context, after uint64, now time.Time, limit int) ([]store.Revocation, error)
+	RevocationSequence(ctx context.Context) (uint64, error)
+}
+
+// FollowConfig is how a replica follows the generations and the revocations.
 type FollowConfig struct {
-	Store Generations
+	Store       Generations
+	Revocations RevocationLog
 	// Open opens the keys of a generation and verifies it.
 	Open func(*store.Generation) (*ca.Set, error)
 	// Health is told of every look at the generations: nil when the current one is in use, and
@@ -37,7 +52,7 @@ type FollowConfig struct {
 	Health func(error)
 }
 
-// follower adopts generations for a service, one at a time.
+// follower adopts generations for a service, one at a time, and takes in revocations.
 type follower struct {
 	service *Service
 	cfg     FollowConfig
@@ -47,13 +62,13 @@ type follower struct {
 	broken string // why the current generation cannot be used, as it was logged last
 }
 
-// Follow makes each new generation current on this replica, within a second of its commit, and
-// wakes those who wait for its trust bundle. It returns nil once ctx has ended, and an error
+// Follow makes each new generation current on this replica, and each revocation known to it,
+// within a second of its commit, and wakes those who wait for them. It returns nil once ctx has ended, and an error
 // only for a configuration that lacks something. While it runs, a request that finds its
 // issuer inactive looks for the new one at once.
 func (s *Service) Follow(ctx context.Context, cfg FollowConfig) error {
-	if cfg.Store == nil || cfg.Open == nil {
-		return errors.New("server: following needs a store and a way to open generations")
+	if cfg.Store == nil || cfg.Revocations == nil || cfg.Open == nil {
+		return errors.New("server: following needs a store, its revocations and a way to open generations")
 	}
 	if cfg.Health == nil {
 		cfg.Health = func(error) {}
@@ -66,17 +81,20 @@ func (s *Service) Follow(ctx context.Context, cfg FollowConfig) error {
 	watching.Go(func() { f.watch(ctx, told) })
 	defer watching.Wait()
 
-	ticker := time.NewTicker(followPeriod)
+	ticker, expiry := time.NewTicker(followPeriod), time.NewTicker(expirePeriod)
 	defer ticker.Stop()
+	defer expiry.Stop()
 	for {
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "generation not looked at", "error", err)
+			s.log.WarnContext(ctx, "changes not looked at", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-told:
 		case <-ticker.C:
+		case now := <-expiry.C:
+			s.revoked.expire(now)
 		}
 	}
 }
@@ -98,10 +116,49 @@ func (f *follower) watch(ctx context.Context, told chan<- struct{}) {
 	}
 }
 
-// look adopts the current generation if this replica has another one.
+// look brings this replica up to date. Revocations are read before the generation and reached
+// after it: the number moves with the revocation of an authority, and whoever is told of that
+// number must find the generation in which it is revoked.
 func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
+	sequence, err := f.readRevocations(ctx)
+	lookErr := f.lookAtGeneration(ctx)
+	if err == nil {
+		f.service.revoked.reach(sequence)
+	}
+	return errors.Join(err, lookErr)
+}
+
+// readRevocations reads on from what this replica knows, and returns the number that it has
+// come to.
+func (f *follower) readRevocations(ctx context.Context) (uint64, error) {
+	known := f.service.revoked
+	sequence, err := f.cfg.Revocations.RevocationSequence(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("number of revocations: %w", err)
+	}
+	switch at := known.view(); {
+	case at.loaded && at.sequence == sequence:
+		return sequence, nil
+	case at.sequence > sequence: // restored from a backup
+		f.service.log.WarnContext(ctx, "revocations are read anew: the database knows fewer", "known", at.sequence, "database", sequence)
+		known.forget()
+	}
+	for {
+		page, err := f.cfg.Revocations.RevocationsSince(ctx, known.next(), time.Now(), followPage)
+		if err != nil {
+			return 0, fmt.Errorf("read revocations: %w", err)
+		}
+		known.add(page)
+		if len(page) < followPage {
+			return sequence, nil
+		}
+	}
+}
+
+// lookAtGeneration adopts the current generation if this replica has another one.
+func (f *follower) lookAtGeneration(ctx context.Context) error {
 	number, err := f.cfg.Store.GenerationNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("number of the generation: %w", err)

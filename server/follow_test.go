@@ -93,7 +93,7 @@ func (f *fixture) follow(t *testing.T, generations server.Generations, o *opener
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- f.Follow(ctx, server.FollowConfig{Store: generations, Open: o.open, Health: o.report})
+		done <- f.Follow(ctx, server.FollowConfig{Store: generations, Revocations: f.store, Open: o.open, Health: o.report})
 	}()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -220,10 +220,10 @@ func TestASilentDatabaseIsAskedAgain(t *testing.T) {
 
 func TestFollowingNeedsAStoreAndAnOpener(t *testing.T) {
 	f := newFixture(t)
-	if err := f.Follow(t.Context(), server.FollowConfig{Store: f.store}); err == nil {
+	if err := f.Follow(t.Context(), server.FollowConfig{Store: f.store, Revocations: f.store}); err == nil {
 		t.Error("it follows without a way to open generations")
 	}
-	if err := f.Follow(t.Context(), server.FollowConfig{Open: newOpeners().open}); err == nil {
+	if err := f.Follow(t.Context(), server.FollowConfig{Revocations: f.store, Open: newOpeners().open}); err == nil {
 		t.Error("it follows without a store")
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -148,7 +149,7 @@ func (s *Service) profileLabel(name string) string {
 func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.Entry, *policy.Current, error) {
 	switch caller.Method {
 	case policy.MethodPeer:
-		h, err := s.recorded(ctx, caller.Serial)
+		h, err := s.recorded(ctx, caller)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -171,9 +172,18 @@ func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.En
 	return nil, nil, nil
 }
 
-// recorded returns what the record of a presented certificate says, nil if there is none.
-// Records do not change, so that they are remembered.
-func (s *Service) recorded(ctx context.Context, serial ca.Serial) (*holding, error) {
+// recorded returns what the record of the presented certificate says, nil if there is none. It
+// refuses a certificate that is not the recorded one.
+func (s *Service) recorded(ctx context.Context, caller policy.Caller) (*holding, error) {
+	h, err := s.holding(ctx, caller.Serial)
+	if err == nil && h != nil && h.digest != caller.Fingerprint {
+		return nil, errForged
+	}
+	return h, err
+}
+
+// holding reads a record. Records do not change, so that they are remembered.
+func (s *Service) holding(ctx context.Context, serial ca.Serial) (*holding, error) {
 	if h, ok := s.current.Get(serial); ok {
 		return h, nil
 	}
@@ -208,7 +218,7 @@ func (s *Service) released(trust *trust, issuance *store.Issuance, cert *ca.Cert
 		current: policy.Current{
 			ID: grant.Leaf.ID, DNSNames: grant.Leaf.DNSNames, Profile: grant.Profile.Name, EntryID: grant.EntryID,
 		},
-		issuer: cert.Issuer, notBefore: grant.Leaf.NotBefore, notAfter: grant.Leaf.NotAfter,
+		issuer: cert.Issuer, notBefore: grant.Leaf.NotBefore, notAfter: grant.Leaf.NotAfter, digest: sha256.Sum256(cert.Raw),
 	})
 	return trust.issued(&issuance.Record, grant.Profile.RenewAt)
 }

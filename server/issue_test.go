@@ -349,7 +349,7 @@ func TestAServiceStartsWhileItsIssuerCoversTheDurations(t *testing.T) {
 	f := newFixture(t)
 	for days, ok := range map[int]bool{91: true, 119: true, 121: false} {
 		old := catest.New(t, catest.Options{Now: time.Now().AddDate(0, 0, -days)})
-		_, err := server.New(server.Config{Set: old.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store})
+		_, err := server.New(server.Config{Set: old.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store, Revocations: f.store})
 		if (err == nil) != ok {
 			t.Errorf("on day %d: %v", days, err)
 		}
@@ -377,7 +377,7 @@ func TestAddressRateIsLimited(t *testing.T) {
 func TestANewServiceRefuses(t *testing.T) {
 	pki := catest.New(t, catest.Options{Lifetime: 30 * 24 * time.Hour})
 	f := newFixture(t)
-	good := server.Config{Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store}
+	good := server.Config{Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store, Revocations: f.store}
 	for name, change := range map[string]func(*server.Config){
 		"no authorities":                        func(c *server.Config) { c.Set = nil },
 		"an issuer that cannot cover a profile": func(c *server.Config) { c.Set = pki.Set() },

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"time"
 
@@ -36,7 +37,7 @@ func newPeerCache() *peerCache {
 
 // Peer verifies a client certificate against the current trust bundle: the chain, the
 // validity at now, the usage, and one SPIFFE ID of this trust domain. The signature is
-// checked once per connection and generation, validity each time. Revocation is not judged
+// checked, and the certificate hashed, once per connection and generation, validity each time. Revocation is not judged
 // here: an issuance judges it in the transaction, an administrator's operation before it starts.
 func (s *Service) Peer(chain []*x509.Certificate, now time.Time) (policy.Peer, error) {
 	set := s.Set()
@@ -53,7 +54,7 @@ func (s *Service) Peer(chain []*x509.Certificate, now time.Time) (policy.Peer, e
 	if !ok {
 		return policy.Peer{}, permissionDenied("the presented certificate's serial number is not one of this CA")
 	}
-	peer := policy.Peer{ID: id, Serial: serial, Role: s.admins[id]}
+	peer := policy.Peer{ID: id, Serial: serial, Fingerprint: sha256.Sum256(leaf.Raw), Role: s.admins[id]}
 	s.peers.verified.Add(leaf, verifiedPeer{peer, set.Generation()})
 	return peer, nil
 }

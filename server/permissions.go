@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 
 	"github.com/pando-ca/pando/ca/policy"
@@ -28,6 +29,9 @@ const (
 	OpListAuthorities  Operation = "authorities.list"
 	OpListJobs         Operation = "schedule.list"
 	OpRunJob           Operation = "schedule.run"
+
+	OpRevokeCertificate Operation = "certificates.revoke"
+	OpCreateRevocation  Operation = "revocations.create"
 )
 
 // Operations lists every operation.
@@ -36,6 +40,7 @@ func Operations() []Operation {
 		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetBundle, OpTrust,
 		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
 		OpGetAuthority, OpListAuthorities, OpListJobs, OpRunJob,
+		OpRevokeCertificate, OpCreateRevocation,
 	}
 }
 
@@ -58,7 +63,7 @@ func permissionFor(op Operation) permission {
 	case OpGetCertificate, OpListCertificates, OpGetEntry, OpListEntries,
 		OpGetAuthority, OpListAuthorities, OpListJobs:
 		return permission{least: policy.RoleViewer}
-	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken:
+	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
 		return permission{least: policy.RoleOperator}
 	case OpRunJob:
 		return permission{least: policy.RoleAdmin}
@@ -69,8 +74,9 @@ func permissionFor(op Operation) permission {
 // Anonymous reports whether an operation needs no credentials.
 func Anonymous(op Operation) bool { return permissionFor(op).anonymous }
 
-// authorize refuses a caller who may not do op. An administrator's certificate is looked up
-// each time: administration is rare, and a revoked administrator must be out at once.
+// authorize refuses a caller who may not do op. A certificate that this replica knows to be
+// revoked is good for nothing. An administrator's is looked up each time: administration is
+// rare, and a revoked administrator must be out at once.
 func (s *Service) authorize(ctx context.Context, caller policy.Caller, op Operation) error {
 	p := permissionFor(op)
 	switch {
@@ -78,6 +84,8 @@ func (s *Service) authorize(ctx context.Context, caller policy.Caller, op Operat
 		return nil
 	case caller.Method == "":
 		return &Error{Kind: KindUnauthenticated, Code: "unauthenticated", Message: "credentials are required"}
+	case caller.Method == policy.MethodPeer && s.revoked.has(caller.Serial):
+		return store.ErrCallerRevoked
 	case p.workload:
 		return nil
 	case !caller.Role.AtLeast(p.least):
@@ -102,6 +110,8 @@ func (s *Service) refuseRevoked(ctx context.Context, caller policy.Caller) error
 		return permissionDenied("the presented certificate has no record")
 	case err != nil:
 		return err
+	case sha256.Sum256(record.Certificate) != caller.Fingerprint:
+		return errForged
 	case record.Revoked != nil:
 		return store.ErrCallerRevoked
 	}

@@ -38,11 +38,20 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpSign:            func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
 		server.OpRenew:           func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
 		server.OpGetBundle:       func(policy.Caller) error { f.Bundle(); return nil },
-		server.OpTrust:           func(c policy.Caller) error { _, err := f.Trust(ctx, c, 0, 0); return err },
+		server.OpTrust:           func(c policy.Caller) error { _, err := f.Trust(ctx, c, server.Known{}, 0); return err },
 		server.OpListAuthorities: func(c policy.Caller) error { _, err := f.Authorities(ctx, c); return err },
 		server.OpGetAuthority:    func(c policy.Caller) error { _, err := f.Authority(ctx, c, f.Set().Issuer().ID()); return err },
 		server.OpListJobs:        func(c policy.Caller) error { _, err := f.ListJobs(ctx, c); return err },
 		server.OpRunJob:          func(c policy.Caller) error { _, err := f.RunJob(ctx, c, "prune"); return err },
+		server.OpRevokeCertificate: func(c policy.Caller) error {
+			spare := f.issue(t, administrator(policy.RoleAdmin), request(t, workload+"/spare"))
+			_, err := f.RevokeCertificate(ctx, c, spare.Serial, server.ReasonSuperseded)
+			return err
+		},
+		server.OpCreateRevocation: func(c policy.Caller) error {
+			_, err := f.Revoke(ctx, c, server.RevocationSpec{SPIFFEID: workload + "/spare"})
+			return err
+		},
 	}
 	for _, op := range server.Operations() {
 		if operations[op] == nil {
@@ -72,7 +81,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}
-	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken} {
+	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken, server.OpRevokeCertificate, server.OpCreateRevocation} {
 		expect[op] = expect[server.OpCreateEntry]
 	}
 	for op, do := range operations {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -49,7 +50,12 @@ type holding struct {
 	issuer    string
 	notBefore time.Time
 	notAfter  time.Time
+	digest    [32]byte // SHA-256 of the certificate
 }
+
+// errForged refuses a certificate that has the serial number of another one. This CA gives a
+// serial number once, so that it was made by somebody else who has the key of an issuer.
+var errForged error = permissionDenied("the presented certificate is not the one that was recorded under its serial number")
 
 func newHolding(r *store.Record) (*holding, error) {
 	id, err := spiffeid.Parse(r.SPIFFEID)
@@ -58,6 +64,6 @@ func newHolding(r *store.Record) (*holding, error) {
 	}
 	return &holding{
 		current: policy.Current{ID: id, DNSNames: r.DNSNames, Profile: r.Profile, EntryID: r.EntryID},
-		issuer:  r.Issuer, notBefore: r.NotBefore, notAfter: r.NotAfter,
+		issuer:  r.Issuer, notBefore: r.NotBefore, notAfter: r.NotAfter, digest: sha256.Sum256(r.Certificate),
 	}, nil
 }

@@ -32,6 +32,8 @@ type Observer interface {
 	Signed(d time.Duration, err error)
 	// Denied reports a denial by policy.
 	Denied(profile string, rule policy.Rule)
+	// Revoked reports that n certificates were revoked.
+	Revoked(reason Reason, n int)
 }
 
 // Config is what a Service needs. Fields without a default are required.
@@ -41,6 +43,8 @@ type Config struct {
 	Records   store.Records
 	Entries   EntryStore
 	Tokens    store.Tokens
+
+	Revocations store.Revocations
 
 	Acks     Acks     // none: acknowledgements are not kept
 	Rotation Rotation // none: authorities are shown without what they wait for
@@ -63,14 +67,15 @@ type Config struct {
 // Service is the use cases. It is safe for concurrent use. Run must be running for it to see
 // what other replicas change.
 type Service struct {
-	issuances Issuances
-	records   store.Records
-	store     EntryStore
-	tokens    store.Tokens
-	rotation  Rotation
-	jobs      Jobs
-	observer  Observer
-	log       *slog.Logger
+	issuances   Issuances
+	records     store.Records
+	store       EntryStore
+	tokens      store.Tokens
+	revocations store.Revocations
+	rotation    Rotation
+	jobs        Jobs
+	observer    Observer
+	log         *slog.Logger
 
 	profiles map[string]*policy.Profile
 	admins   map[spiffeid.ID]policy.Role
@@ -86,6 +91,7 @@ type Service struct {
 	acks     *acker // nil: acknowledgements are not kept
 
 	entries *entryIndex
+	revoked *revocations
 
 	// Immutable facts by serial number: what a certificate may be renewed to, and to whom a
 	// verified client certificate belongs. Both only save work.
@@ -99,17 +105,18 @@ const currentCacheSize = 100_000
 
 // New returns a Service. It refuses profiles that the active issuer cannot cover.
 func New(cfg Config) (*Service, error) {
-	if cfg.Set == nil || cfg.Issuances == nil || cfg.Records == nil || cfg.Entries == nil || cfg.Tokens == nil {
-		return nil, errors.New("server: the configuration lacks a set, issuances, records, entries or tokens")
+	if cfg.Set == nil || cfg.Issuances == nil || cfg.Records == nil || cfg.Entries == nil || cfg.Tokens == nil ||
+		cfg.Revocations == nil {
+		return nil, errors.New("server: the configuration lacks a set, issuances, records, entries, tokens or revocations")
 	}
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
-		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		revocations: cfg.Revocations, rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:    make(map[string]bool),
 		identities: newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
 		addresses:  newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
-		entries:    newEntryIndex(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
+		entries:    newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
@@ -197,3 +204,4 @@ type silent struct{}
 
 func (silent) Signed(time.Duration, error) {}
 func (silent) Denied(string, policy.Rule)  {}
+func (silent) Revoked(Reason, int)         {}

@@ -41,7 +41,8 @@ type ServingConfig struct {
 }
 
 // Serving is the certificate that a replica shows at its doors: issued by the service itself,
-// recorded like any other, with a key that never leaves the process, and renewed in its window.
+// recorded like any other, with a key that never leaves the process, and renewed in its window,
+// or as soon as it is revoked.
 type Serving struct {
 	service *Service
 	cfg     ServingConfig
@@ -99,9 +100,13 @@ func (s *Serving) Run(ctx context.Context) error {
 // unnoticed: timers count the time that the machine is awake.
 const servingNap = time.Minute
 
-// sleep returns nil when the certificate is due, and an error when ctx has ended.
+// sleep returns nil when the certificate is due or revoked, and an error when ctx has ended.
 func (s *Serving) sleep(ctx context.Context) error {
 	for {
+		revocations := s.service.revoked.view()
+		if serial, ok := ca.SerialOf(s.Leaf()); ok && s.service.revoked.has(serial) {
+			return ctx.Err()
+		}
 		wait := time.Until(s.current.Load().renewal.Start.Round(0)) // by the wall clock
 		if wait <= 0 {
 			return ctx.Err()
@@ -109,6 +114,7 @@ func (s *Serving) sleep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-revocations.changed:
 		case <-time.After(min(wait, servingNap)):
 		}
 	}

@@ -22,7 +22,7 @@ type polled struct {
 func (f *fixture) poll(ctx context.Context, caller policy.Caller, after uint64, wait time.Duration) <-chan polled {
 	out := make(chan polled, 1)
 	go func() {
-		update, err := f.Trust(ctx, caller, after, wait)
+		update, err := f.Trust(ctx, caller, server.Known{Bundle: after}, wait)
 		out <- polled{update, err, time.Now()}
 	}()
 	return out
@@ -107,7 +107,7 @@ func TestAfterADrainNobodyWaits(t *testing.T) {
 		f.Drain() // both doors do
 		start := time.Now()
 		(<-f.poll(t.Context(), administrator(policy.RoleViewer), 1, time.Minute)).check(t, 1, false, start)
-		err := f.WatchTrust(t.Context(), administrator(policy.RoleViewer), 1, func(*server.TrustUpdate) error { return nil })
+		err := f.WatchTrust(t.Context(), administrator(policy.RoleViewer), server.Known{Bundle: 1}, func(*server.TrustUpdate) error { return nil })
 		if code(err) != "unavailable" {
 			t.Errorf("watching ends with %v", err)
 		}
@@ -121,7 +121,7 @@ func TestATrustAnswerHasTheWindow(t *testing.T) {
 	issued := f.issue(t, f.enrol(t), request(t))
 	caller := f.peer(t, issued)
 	for name, replica := range map[string]*fixture{"the same": f, "another": f.replica(t)} {
-		update, err := replica.Trust(t.Context(), caller, 0, 0)
+		update, err := replica.Trust(t.Context(), caller, server.Known{}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestWatchingTellsOfEachBundle(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		sent, ended := make(chan uint64, 10), make(chan error, 1)
 		go func() {
-			ended <- f.WatchTrust(ctx, administrator(policy.RoleViewer), 1, func(u *server.TrustUpdate) error {
+			ended <- f.WatchTrust(ctx, administrator(policy.RoleViewer), server.Known{Bundle: 1}, func(u *server.TrustUpdate) error {
 				sent <- u.Bundle.Sequence
 				return nil
 			})
@@ -198,7 +198,7 @@ func TestWaitingIsLimited(t *testing.T) {
 
 func TestANegativeWaitIsAMistake(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.Trust(t.Context(), administrator(policy.RoleViewer), 1, -time.Second); code(err) != "invalid_request" {
+	if _, err := f.Trust(t.Context(), administrator(policy.RoleViewer), server.Known{Bundle: 1}, -time.Second); code(err) != "invalid_request" {
 		t.Errorf("it gives %v", err)
 	}
 }

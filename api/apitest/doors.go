@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,24 +100,38 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	must(tb, err)
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
-		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store,
+		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
 		Acks: o.Acks, Rotation: o.Rotation, Jobs: o.Jobs, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)
-	following := make(chan struct{})
+	var following sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
-	go func() {
-		defer close(following)
-		_ = d.Service.Run(ctx)
-	}()
-	tb.Cleanup(func() { stop(); <-following })
+	following.Go(func() { _ = d.Service.Run(ctx) })
+	following.Go(func() {
+		_ = d.Service.Follow(ctx, server.FollowConfig{
+			Store: still{d.Store, d.Service}, Revocations: d.Store,
+			Open: func(*store.Generation) (*ca.Set, error) { return nil, errors.New("there is no other generation") },
+		})
+	})
+	tb.Cleanup(func() { stop(); following.Wait() })
 	if o.Authenticate != nil {
 		return o.Authenticate
 	}
 	authenticator, err := auth.New(auth.Config{Peers: d.Service, Tokens: d.Service, Log: o.Log})
 	must(tb, err)
 	return authenticator
+}
+
+// still is a store whose generation is always that of the service: tests say when it changes.
+type still struct {
+	*sqlite.Store
+	service *server.Service
+}
+
+// GenerationNumber implements server.Generations.
+func (s still) GenerationNumber(context.Context) (uint64, error) {
+	return s.service.Set().Generation(), nil
 }
 
 func (d *Doors) administrators(tb testing.TB) map[spiffeid.ID]policy.Role {

@@ -648,9 +648,11 @@ type Certificate struct {
 	// The request that it answers, as in the log.
 	RequestId string `protobuf:"bytes,18,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The certificate in PEM, without its chain.
-	Certificate   string `protobuf:"bytes,19,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Certificate string `protobuf:"bytes,19,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Why it was revoked; empty when it is not.
+	RevocationReason string `protobuf:"bytes,20,opt,name=revocation_reason,json=revocationReason,proto3" json:"revocation_reason,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Certificate) Reset() {
@@ -816,6 +818,303 @@ func (x *Certificate) GetCertificate() string {
 	return ""
 }
 
+func (x *Certificate) GetRevocationReason() string {
+	if x != nil {
+		return x.RevocationReason
+	}
+	return ""
+}
+
+// RevokeCertificateRequest names a certificate.
+type RevokeCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial number as 38 lower-case hex digits.
+	Serial string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	// unspecified, key_compromise, affiliation_changed, superseded, cessation_of_operation or
+	// privilege_withdrawn (RFC 5280, section 5.3.1); empty: unspecified. With key_compromise the
+	// public key is blocked, too.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCertificateRequest) Reset() {
+	*x = RevokeCertificateRequest{}
+	mi := &file_v1_pando_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCertificateRequest) ProtoMessage() {}
+
+func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
+func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RevokeCertificateRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *RevokeCertificateRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// CreateRevocationRequest selects certificates. Exactly one of spiffe_id, issuer and key_hash is
+// set.
+type CreateRevocationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All of this SPIFFE ID.
+	SpiffeId string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// All that were signed by the intermediate with this ID. It must not be active.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// All with the key of which this is the SHA-256 of the SubjectPublicKeyInfo, as hex digits.
+	// The key is blocked, too.
+	KeyHash string `protobuf:"bytes,3,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	// As in RevokeCertificateRequest.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Change nothing, and say what would be revoked.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRevocationRequest) Reset() {
+	*x = CreateRevocationRequest{}
+	mi := &file_v1_pando_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRevocationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRevocationRequest) ProtoMessage() {}
+
+func (x *CreateRevocationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRevocationRequest.ProtoReflect.Descriptor instead.
+func (*CreateRevocationRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateRevocationRequest) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *CreateRevocationRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *CreateRevocationRequest) GetKeyHash() string {
+	if x != nil {
+		return x.KeyHash
+	}
+	return ""
+}
+
+func (x *CreateRevocationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CreateRevocationRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// CreateRevocationResponse is what was revoked.
+type CreateRevocationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Certificates that were revoked; with dry_run, that would be.
+	Certificates int32 `protobuf:"varint,1,opt,name=certificates,proto3" json:"certificates,omitempty"`
+	// With dry_run: SPIFFE IDs in them.
+	Identities int32 `protobuf:"varint,2,opt,name=identities,proto3" json:"identities,omitempty"`
+	// The time for one request was over before all were revoked: ask again, to go on.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRevocationResponse) Reset() {
+	*x = CreateRevocationResponse{}
+	mi := &file_v1_pando_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRevocationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRevocationResponse) ProtoMessage() {}
+
+func (x *CreateRevocationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRevocationResponse.ProtoReflect.Descriptor instead.
+func (*CreateRevocationResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateRevocationResponse) GetCertificates() int32 {
+	if x != nil {
+		return x.Certificates
+	}
+	return 0
+}
+
+func (x *CreateRevocationResponse) GetIdentities() int32 {
+	if x != nil {
+		return x.Identities
+	}
+	return 0
+}
+
+func (x *CreateRevocationResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// Revocations is what has been revoked since a sequence.
+type Revocations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be sent as revocations_after the next time.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Serial numbers, as 38 lower-case hex digits, of unexpired certificates that were revoked
+	// after revocations_after; at most 10 000.
+	Serials []string `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
+	// Every authority that is revoked and has not expired: the SHA-256 of its
+	// SubjectPublicKeyInfo as lower-case hex digits. Always all of them.
+	Authorities []string `protobuf:"bytes,3,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	// There are more serial numbers: ask again at once.
+	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// The server knows of fewer revocations than the caller, since its database was restored:
+	// those that the caller has count no more, and it begins with these.
+	Reset_        bool `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocations) Reset() {
+	*x = Revocations{}
+	mi := &file_v1_pando_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocations) ProtoMessage() {}
+
+func (x *Revocations) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocations.ProtoReflect.Descriptor instead.
+func (*Revocations) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Revocations) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Revocations) GetSerials() []string {
+	if x != nil {
+		return x.Serials
+	}
+	return nil
+}
+
+func (x *Revocations) GetAuthorities() []string {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+func (x *Revocations) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *Revocations) GetReset_() bool {
+	if x != nil {
+		return x.Reset_
+	}
+	return false
+}
+
 // GetCertificateRequest names a certificate.
 type GetCertificateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -827,7 +1126,7 @@ type GetCertificateRequest struct {
 
 func (x *GetCertificateRequest) Reset() {
 	*x = GetCertificateRequest{}
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1138,7 @@ func (x *GetCertificateRequest) String() string {
 func (*GetCertificateRequest) ProtoMessage() {}
 
 func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1151,7 @@ func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCertificateRequest.ProtoReflect.Descriptor instead.
 func (*GetCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+	return file_v1_pando_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetCertificateRequest) GetSerial() string {
@@ -883,7 +1182,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1194,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1207,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+	return file_v1_pando_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListCertificatesRequest) GetSpiffeId() string {
@@ -966,7 +1265,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1277,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1290,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+	return file_v1_pando_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -1017,7 +1316,7 @@ type GetBundleRequest struct {
 
 func (x *GetBundleRequest) Reset() {
 	*x = GetBundleRequest{}
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1328,7 @@ func (x *GetBundleRequest) String() string {
 func (*GetBundleRequest) ProtoMessage() {}
 
 func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1341,7 @@ func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetBundleRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+	return file_v1_pando_proto_rawDescGZIP(), []int{16}
 }
 
 // GetBundleResponse is the trust bundle in both forms.
@@ -1059,7 +1358,7 @@ type GetBundleResponse struct {
 
 func (x *GetBundleResponse) Reset() {
 	*x = GetBundleResponse{}
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1370,7 @@ func (x *GetBundleResponse) String() string {
 func (*GetBundleResponse) ProtoMessage() {}
 
 func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1383,7 @@ func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetBundleResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{13}
+	return file_v1_pando_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetBundleResponse) GetBundle() *Bundle {
@@ -1108,14 +1407,17 @@ type GetTrustRequest struct {
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	// How long the answer may take when there is nothing newer. Unset: it is given at once. More
 	// than 30 seconds count as 30 seconds.
-	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Wait *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Sequence of the revocations that the caller has, 0 when it has none. Unset: it does not
+	// ask for them.
+	RevocationsAfter *uint64 `protobuf:"varint,3,opt,name=revocations_after,json=revocationsAfter,proto3,oneof" json:"revocations_after,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetTrustRequest) Reset() {
 	*x = GetTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1429,7 @@ func (x *GetTrustRequest) String() string {
 func (*GetTrustRequest) ProtoMessage() {}
 
 func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1442,7 @@ func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{14}
+	return file_v1_pando_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetTrustRequest) GetAfter() uint64 {
@@ -1157,20 +1459,30 @@ func (x *GetTrustRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *GetTrustRequest) GetRevocationsAfter() uint64 {
+	if x != nil && x.RevocationsAfter != nil {
+		return *x.RevocationsAfter
+	}
+	return 0
+}
+
 // GetTrustResponse is the current trust bundle, whether or not it is newer than what was asked.
 type GetTrustResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bundle.
 	Bundle *Bundle `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	// With a client certificate of Pando's: when the server wants it renewed.
-	Renewal       *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	Renewal *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// What was revoked after revocations_after. Unset when that is, and for moments after the
+	// start of a server.
+	Revocations   *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTrustResponse) Reset() {
 	*x = GetTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1494,7 @@ func (x *GetTrustResponse) String() string {
 func (*GetTrustResponse) ProtoMessage() {}
 
 func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1507,7 @@ func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{15}
+	return file_v1_pando_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetTrustResponse) GetBundle() *Bundle {
@@ -1212,18 +1524,27 @@ func (x *GetTrustResponse) GetRenewal() *Renewal {
 	return nil
 }
 
+func (x *GetTrustResponse) GetRevocations() *Revocations {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
 // WatchTrustRequest asks to be told of every trust bundle from now on.
 type WatchTrustRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sequence of the bundle that the caller has, which is acknowledged; 0 when it has none.
-	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// As in GetTrustRequest.
+	RevocationsAfter *uint64 `protobuf:"varint,2,opt,name=revocations_after,json=revocationsAfter,proto3,oneof" json:"revocations_after,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WatchTrustRequest) Reset() {
 	*x = WatchTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1556,7 @@ func (x *WatchTrustRequest) String() string {
 func (*WatchTrustRequest) ProtoMessage() {}
 
 func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,12 +1569,19 @@ func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustRequest.ProtoReflect.Descriptor instead.
 func (*WatchTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{16}
+	return file_v1_pando_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchTrustRequest) GetAfter() uint64 {
 	if x != nil {
 		return x.After
+	}
+	return 0
+}
+
+func (x *WatchTrustRequest) GetRevocationsAfter() uint64 {
+	if x != nil && x.RevocationsAfter != nil {
+		return *x.RevocationsAfter
 	}
 	return 0
 }
@@ -1264,14 +1592,16 @@ type WatchTrustResponse struct {
 	// The bundle.
 	Bundle *Bundle `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	// With a client certificate of Pando's: when the server wants it renewed.
-	Renewal       *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	Renewal *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// What was revoked since the answer before.
+	Revocations   *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchTrustResponse) Reset() {
 	*x = WatchTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1613,7 @@ func (x *WatchTrustResponse) String() string {
 func (*WatchTrustResponse) ProtoMessage() {}
 
 func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1626,7 @@ func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustResponse.ProtoReflect.Descriptor instead.
 func (*WatchTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{17}
+	return file_v1_pando_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchTrustResponse) GetBundle() *Bundle {
@@ -1309,6 +1639,13 @@ func (x *WatchTrustResponse) GetBundle() *Bundle {
 func (x *WatchTrustResponse) GetRenewal() *Renewal {
 	if x != nil {
 		return x.Renewal
+	}
+	return nil
+}
+
+func (x *WatchTrustResponse) GetRevocations() *Revocations {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -1352,7 +1689,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1701,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1714,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{18}
+	return file_v1_pando_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Authority) GetId() string {
@@ -1496,7 +1833,7 @@ type GetAuthorityRequest struct {
 
 func (x *GetAuthorityRequest) Reset() {
 	*x = GetAuthorityRequest{}
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1845,7 @@ func (x *GetAuthorityRequest) String() string {
 func (*GetAuthorityRequest) ProtoMessage() {}
 
 func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1858,7 @@ func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuthorityRequest.ProtoReflect.Descriptor instead.
 func (*GetAuthorityRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{19}
+	return file_v1_pando_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetAuthorityRequest) GetId() string {
@@ -1540,7 +1877,7 @@ type ListAuthoritiesRequest struct {
 
 func (x *ListAuthoritiesRequest) Reset() {
 	*x = ListAuthoritiesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1889,7 @@ func (x *ListAuthoritiesRequest) String() string {
 func (*ListAuthoritiesRequest) ProtoMessage() {}
 
 func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1902,7 @@ func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{20}
+	return file_v1_pando_proto_rawDescGZIP(), []int{24}
 }
 
 // ListAuthoritiesResponse is all authorities.
@@ -1579,7 +1916,7 @@ type ListAuthoritiesResponse struct {
 
 func (x *ListAuthoritiesResponse) Reset() {
 	*x = ListAuthoritiesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1928,7 @@ func (x *ListAuthoritiesResponse) String() string {
 func (*ListAuthoritiesResponse) ProtoMessage() {}
 
 func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1941,7 @@ func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{21}
+	return file_v1_pando_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
@@ -1643,7 +1980,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1992,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +2005,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{22}
+	return file_v1_pando_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Job) GetName() string {
@@ -1750,7 +2087,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2099,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2112,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{23}
+	return file_v1_pando_proto_rawDescGZIP(), []int{27}
 }
 
 // ListJobsResponse is all jobs.
@@ -1789,7 +2126,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2138,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2151,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{24}
+	return file_v1_pando_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1835,7 +2172,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2184,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2197,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{25}
+	return file_v1_pando_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -1899,7 +2236,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2248,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2261,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{26}
+	return file_v1_pando_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Entry) GetId() string {
@@ -2011,7 +2348,7 @@ type CreateEntryRequest struct {
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2360,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2373,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{27}
+	return file_v1_pando_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -2092,7 +2429,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2441,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2454,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{28}
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -2144,7 +2481,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2493,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2506,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{29}
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -2213,7 +2550,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2562,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2575,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{30}
+	return file_v1_pando_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2266,7 +2603,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2615,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2628,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{31}
+	return file_v1_pando_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -2314,7 +2651,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2663,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2676,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+	return file_v1_pando_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -2373,7 +2710,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2722,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2735,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+	return file_v1_pando_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *JoinToken) GetId() string {
@@ -2445,7 +2782,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2794,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2901,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x06result\"D\n" +
 	"\x17RenewCertificateRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\tR\x03csr\x12\x17\n" +
-	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\x91\x05\n" +
+	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\xbe\x05\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -2588,7 +2925,29 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\breplaces\x18\x11 \x01(\tR\breplaces\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x12 \x01(\tR\trequestId\x12 \n" +
-	"\vcertificate\x18\x13 \x01(\tR\vcertificate\"/\n" +
+	"\vcertificate\x18\x13 \x01(\tR\vcertificate\x12+\n" +
+	"\x11revocation_reason\x18\x14 \x01(\tR\x10revocationReason\"J\n" +
+	"\x18RevokeCertificateRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9a\x01\n" +
+	"\x17CreateRevocationRequest\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x19\n" +
+	"\bkey_hash\x18\x03 \x01(\tR\akeyHash\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"r\n" +
+	"\x18CreateRevocationResponse\x12\"\n" +
+	"\fcertificates\x18\x01 \x01(\x05R\fcertificates\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x02 \x01(\x05R\n" +
+	"identities\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x8f\x01\n" +
+	"\vRevocations\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
+	"\aserials\x18\x02 \x03(\tR\aserials\x12 \n" +
+	"\vauthorities\x18\x03 \x03(\tR\vauthorities\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\x12\x14\n" +
+	"\x05reset\x18\x05 \x01(\bR\x05reset\"/\n" +
 	"\x15GetCertificateRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\"\xe3\x01\n" +
 	"\x17ListCertificatesRequest\x12\x1b\n" +
@@ -2605,18 +2964,24 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10GetBundleRequest\"Y\n" +
 	"\x11GetBundleResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\tR\bdocument\"V\n" +
+	"\bdocument\x18\x02 \x01(\tR\bdocument\"\x9e\x01\n" +
 	"\x0fGetTrustRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12-\n" +
-	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"i\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x120\n" +
+	"\x11revocations_after\x18\x03 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01B\x14\n" +
+	"\x12_revocations_after\"\xa2\x01\n" +
 	"\x10GetTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
-	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\")\n" +
+	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"q\n" +
 	"\x11WatchTrustRequest\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\x04R\x05after\"k\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x120\n" +
+	"\x11revocations_after\x18\x02 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01B\x14\n" +
+	"\x12_revocations_after\"\xa4\x01\n" +
 	"\x12WatchTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
-	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\"\x8e\x04\n" +
+	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\x8e\x04\n" +
 	"\tAuthority\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -2711,7 +3076,10 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
 	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
 	"\x0eGetCertificate\x12\x1f.pando.v1.GetCertificateRequest\x1a\x15.pando.v1.Certificate\x12Y\n" +
-	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2\xe2\x01\n" +
+	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2\xbe\x01\n" +
+	"\x11RevocationService\x12N\n" +
+	"\x11RevokeCertificate\x12\".pando.v1.RevokeCertificateRequest\x1a\x15.pando.v1.Certificate\x12Y\n" +
+	"\x10CreateRevocation\x12!.pando.v1.CreateRevocationRequest\x1a\".pando.v1.CreateRevocationResponse2\xe2\x01\n" +
 	"\fTrustService\x12D\n" +
 	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse\x12A\n" +
 	"\bGetTrust\x12\x19.pando.v1.GetTrustRequest\x1a\x1a.pando.v1.GetTrustResponse\x12I\n" +
@@ -2743,7 +3111,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -2754,117 +3122,127 @@ var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificatesResponse)(nil),        // 6: pando.v1.SignCertificatesResponse
 	(*RenewCertificateRequest)(nil),         // 7: pando.v1.RenewCertificateRequest
 	(*Certificate)(nil),                     // 8: pando.v1.Certificate
-	(*GetCertificateRequest)(nil),           // 9: pando.v1.GetCertificateRequest
-	(*ListCertificatesRequest)(nil),         // 10: pando.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),        // 11: pando.v1.ListCertificatesResponse
-	(*GetBundleRequest)(nil),                // 12: pando.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),               // 13: pando.v1.GetBundleResponse
-	(*GetTrustRequest)(nil),                 // 14: pando.v1.GetTrustRequest
-	(*GetTrustResponse)(nil),                // 15: pando.v1.GetTrustResponse
-	(*WatchTrustRequest)(nil),               // 16: pando.v1.WatchTrustRequest
-	(*WatchTrustResponse)(nil),              // 17: pando.v1.WatchTrustResponse
-	(*Authority)(nil),                       // 18: pando.v1.Authority
-	(*GetAuthorityRequest)(nil),             // 19: pando.v1.GetAuthorityRequest
-	(*ListAuthoritiesRequest)(nil),          // 20: pando.v1.ListAuthoritiesRequest
-	(*ListAuthoritiesResponse)(nil),         // 21: pando.v1.ListAuthoritiesResponse
-	(*Job)(nil),                             // 22: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 23: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 24: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 25: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 26: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 27: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 28: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 29: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 30: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 31: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 32: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 33: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 34: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 35: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 36: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 38: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 39: google.protobuf.Empty
+	(*RevokeCertificateRequest)(nil),        // 9: pando.v1.RevokeCertificateRequest
+	(*CreateRevocationRequest)(nil),         // 10: pando.v1.CreateRevocationRequest
+	(*CreateRevocationResponse)(nil),        // 11: pando.v1.CreateRevocationResponse
+	(*Revocations)(nil),                     // 12: pando.v1.Revocations
+	(*GetCertificateRequest)(nil),           // 13: pando.v1.GetCertificateRequest
+	(*ListCertificatesRequest)(nil),         // 14: pando.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),        // 15: pando.v1.ListCertificatesResponse
+	(*GetBundleRequest)(nil),                // 16: pando.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),               // 17: pando.v1.GetBundleResponse
+	(*GetTrustRequest)(nil),                 // 18: pando.v1.GetTrustRequest
+	(*GetTrustResponse)(nil),                // 19: pando.v1.GetTrustResponse
+	(*WatchTrustRequest)(nil),               // 20: pando.v1.WatchTrustRequest
+	(*WatchTrustResponse)(nil),              // 21: pando.v1.WatchTrustResponse
+	(*Authority)(nil),                       // 22: pando.v1.Authority
+	(*GetAuthorityRequest)(nil),             // 23: pando.v1.GetAuthorityRequest
+	(*ListAuthoritiesRequest)(nil),          // 24: pando.v1.ListAuthoritiesRequest
+	(*ListAuthoritiesResponse)(nil),         // 25: pando.v1.ListAuthoritiesResponse
+	(*Job)(nil),                             // 26: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 27: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 28: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 29: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 30: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 31: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 32: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 33: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 34: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 35: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 36: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 37: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 38: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 39: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 40: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 41: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 42: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 43: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	37, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	38, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	38, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	41, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	42, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	42, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	38, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	38, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	42, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	42, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	34, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	38, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
-	38, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	38, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	38, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	38, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	38, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	42, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	42, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	42, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	42, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	42, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	8,  // 15: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 16: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	37, // 17: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	41, // 17: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 18: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 19: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
-	3,  // 20: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 21: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
-	38, // 22: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	38, // 23: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	38, // 24: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	38, // 25: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	18, // 26: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	38, // 27: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	38, // 28: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	37, // 29: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	22, // 30: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	35, // 31: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	38, // 32: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	36, // 33: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	26, // 34: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	37, // 35: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	38, // 36: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 37: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 38: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 39: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 40: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 41: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	9,  // 42: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	10, // 43: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	12, // 44: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	14, // 45: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	16, // 46: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	19, // 47: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	20, // 48: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	23, // 49: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	25, // 50: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	27, // 51: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	28, // 52: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	29, // 53: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	31, // 54: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	32, // 55: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 56: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 57: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 58: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	8,  // 59: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	11, // 60: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	13, // 61: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	15, // 62: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	17, // 63: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	18, // 64: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	21, // 65: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	24, // 66: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	22, // 67: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	26, // 68: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	26, // 69: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	30, // 70: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	39, // 71: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	33, // 72: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	56, // [56:73] is the sub-list for method output_type
-	39, // [39:56] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	12, // 20: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
+	3,  // 21: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 22: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
+	12, // 23: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
+	42, // 24: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	42, // 25: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	42, // 26: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	42, // 27: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	22, // 28: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	42, // 29: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	42, // 30: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	41, // 31: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	26, // 32: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	39, // 33: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	42, // 34: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	40, // 35: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	30, // 36: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	41, // 37: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	42, // 38: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 39: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 40: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 41: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 42: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 43: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	13, // 44: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	14, // 45: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	9,  // 46: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	10, // 47: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	16, // 48: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	18, // 49: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	20, // 50: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	23, // 51: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	24, // 52: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	27, // 53: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	29, // 54: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	31, // 55: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	32, // 56: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	33, // 57: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	35, // 58: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	36, // 59: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 60: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 61: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 62: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	8,  // 63: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	15, // 64: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	8,  // 65: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	11, // 66: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	17, // 67: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	19, // 68: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	21, // 69: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	22, // 70: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	25, // 71: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	28, // 72: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	26, // 73: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	30, // 74: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	30, // 75: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	34, // 76: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	43, // 77: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	37, // 78: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	60, // [60:79] is the sub-list for method output_type
+	41, // [41:60] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -2872,7 +3250,9 @@ func file_v1_pando_proto_init() {
 	if File_v1_pando_proto != nil {
 		return
 	}
-	file_v1_pando_proto_msgTypes[34].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[18].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[20].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[38].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -2882,9 +3262,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
-			NumServices:   6,
+			NumServices:   7,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -314,6 +314,164 @@ var CertificateService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	RevocationService_RevokeCertificate_FullMethodName = "/pando.v1.RevocationService/RevokeCertificate"
+	RevocationService_CreateRevocation_FullMethodName  = "/pando.v1.RevocationService/CreateRevocation"
+)
+
+// RevocationServiceClient is the client API for RevocationService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// RevocationService withdraws certificates before they expire.
+type RevocationServiceClient interface {
+	// RevokeCertificate withdraws one certificate. Once it has answered, no server renews the
+	// certificate any more, and every server tells of it within a second. One that is revoked
+	// already stays as it is, and the answer says since when. Requires the role operator, and
+	// admin for an identity under /pando/.
+	RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*Certificate, error)
+	// CreateRevocation withdraws all unexpired certificates of a SPIFFE ID, an issuer or a key,
+	// and blocks the key. Requires the role operator, and admin by issuer, by key, and for an
+	// identity under /pando/.
+	CreateRevocation(ctx context.Context, in *CreateRevocationRequest, opts ...grpc.CallOption) (*CreateRevocationResponse, error)
+}
+
+type revocationServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewRevocationServiceClient(cc grpc.ClientConnInterface) RevocationServiceClient {
+	return &revocationServiceClient{cc}
+}
+
+func (c *revocationServiceClient) RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*Certificate, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Certificate)
+	err := c.cc.Invoke(ctx, RevocationService_RevokeCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *revocationServiceClient) CreateRevocation(ctx context.Context, in *CreateRevocationRequest, opts ...grpc.CallOption) (*CreateRevocationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRevocationResponse)
+	err := c.cc.Invoke(ctx, RevocationService_CreateRevocation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// RevocationServiceServer is the server API for RevocationService service.
+// All implementations must embed UnimplementedRevocationServiceServer
+// for forward compatibility.
+//
+// RevocationService withdraws certificates before they expire.
+type RevocationServiceServer interface {
+	// RevokeCertificate withdraws one certificate. Once it has answered, no server renews the
+	// certificate any more, and every server tells of it within a second. One that is revoked
+	// already stays as it is, and the answer says since when. Requires the role operator, and
+	// admin for an identity under /pando/.
+	RevokeCertificate(context.Context, *RevokeCertificateRequest) (*Certificate, error)
+	// CreateRevocation withdraws all unexpired certificates of a SPIFFE ID, an issuer or a key,
+	// and blocks the key. Requires the role operator, and admin by issuer, by key, and for an
+	// identity under /pando/.
+	CreateRevocation(context.Context, *CreateRevocationRequest) (*CreateRevocationResponse, error)
+	mustEmbedUnimplementedRevocationServiceServer()
+}
+
+// UnimplementedRevocationServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedRevocationServiceServer struct{}
+
+func (UnimplementedRevocationServiceServer) RevokeCertificate(context.Context, *RevokeCertificateRequest) (*Certificate, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeCertificate not implemented")
+}
+func (UnimplementedRevocationServiceServer) CreateRevocation(context.Context, *CreateRevocationRequest) (*CreateRevocationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRevocation not implemented")
+}
+func (UnimplementedRevocationServiceServer) mustEmbedUnimplementedRevocationServiceServer() {}
+func (UnimplementedRevocationServiceServer) testEmbeddedByValue()                           {}
+
+// UnsafeRevocationServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to RevocationServiceServer will
+// result in compilation errors.
+type UnsafeRevocationServiceServer interface {
+	mustEmbedUnimplementedRevocationServiceServer()
+}
+
+func RegisterRevocationServiceServer(s grpc.ServiceRegistrar, srv RevocationServiceServer) {
+	// If the following call panics, it indicates UnimplementedRevocationServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&RevocationService_ServiceDesc, srv)
+}
+
+func _RevocationService_RevokeCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RevocationServiceServer).RevokeCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RevocationService_RevokeCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RevocationServiceServer).RevokeCertificate(ctx, req.(*RevokeCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RevocationService_CreateRevocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRevocationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RevocationServiceServer).CreateRevocation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RevocationService_CreateRevocation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RevocationServiceServer).CreateRevocation(ctx, req.(*CreateRevocationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// RevocationService_ServiceDesc is the grpc.ServiceDesc for RevocationService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var RevocationService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.RevocationService",
+	HandlerType: (*RevocationServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "RevokeCertificate",
+			Handler:    _RevocationService_RevokeCertificate_Handler,
+		},
+		{
+			MethodName: "CreateRevocation",
+			Handler:    _RevocationService_CreateRevocation_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}
+
+const (
 	TrustService_GetBundle_FullMethodName  = "/pando.v1.TrustService/GetBundle"
 	TrustService_GetTrust_FullMethodName   = "/pando.v1.TrustService/GetTrust"
 	TrustService_WatchTrust_FullMethodName = "/pando.v1.TrustService/WatchTrust"
@@ -328,11 +486,12 @@ type TrustServiceClient interface {
 	// GetBundle returns the current trust bundle. It needs no credentials.
 	GetBundle(ctx context.Context, in *GetBundleRequest, opts ...grpc.CallOption) (*GetBundleResponse, error)
 	// GetTrust is the long poll for the trust bundle: it answers at once when the bundle is newer
-	// than after, and otherwise when it changes or the wait is over, whichever is first. With a
-	// client certificate, after is the acknowledgement that its holder has that bundle. Any
-	// credential will do.
+	// than after, or there are revocations past revocations_after, and otherwise when that
+	// becomes so, when the renewal window of the client certificate moves, or when the wait is
+	// over, whichever is first. With a client certificate, after is the acknowledgement that its
+	// holder has that bundle. Any credential will do but a certificate that is revoked.
 	GetTrust(ctx context.Context, in *GetTrustRequest, opts ...grpc.CallOption) (*GetTrustResponse, error)
-	// WatchTrust answers at once, and again whenever the bundle changes, until the caller or the
+	// WatchTrust answers at once, and again whenever GetTrust would, until the caller or the
 	// server ends it. Only after is acknowledged: acknowledge what came by a call of GetTrust, or
 	// by watching anew.
 	WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTrustResponse], error)
@@ -394,11 +553,12 @@ type TrustServiceServer interface {
 	// GetBundle returns the current trust bundle. It needs no credentials.
 	GetBundle(context.Context, *GetBundleRequest) (*GetBundleResponse, error)
 	// GetTrust is the long poll for the trust bundle: it answers at once when the bundle is newer
-	// than after, and otherwise when it changes or the wait is over, whichever is first. With a
-	// client certificate, after is the acknowledgement that its holder has that bundle. Any
-	// credential will do.
+	// than after, or there are revocations past revocations_after, and otherwise when that
+	// becomes so, when the renewal window of the client certificate moves, or when the wait is
+	// over, whichever is first. With a client certificate, after is the acknowledgement that its
+	// holder has that bundle. Any credential will do but a certificate that is revoked.
 	GetTrust(context.Context, *GetTrustRequest) (*GetTrustResponse, error)
-	// WatchTrust answers at once, and again whenever the bundle changes, until the caller or the
+	// WatchTrust answers at once, and again whenever GetTrust would, until the caller or the
 	// server ends it. Only after is acknowledged: acknowledge what came by a call of GetTrust, or
 	// by watching anew.
 	WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[WatchTrustResponse]) error

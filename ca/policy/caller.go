@@ -69,8 +69,9 @@ type Caller struct {
 	ExpiresAt time.Time
 
 	// MethodPeer
-	ID     spiffeid.ID
-	Serial ca.Serial
+	ID          spiffeid.ID
+	Serial      ca.Serial
+	Fingerprint [32]byte // SHA-256 of the certificate
 }
 
 // Spent says what consumed a join token, so that a lost answer can be given once more.
@@ -93,7 +94,8 @@ type JoinToken struct {
 
 // Peer is the holder of a verified client certificate.
 type Peer struct {
-	ID     spiffeid.ID
-	Serial ca.Serial
-	Role   Role // by configuration; RoleNone for workloads
+	ID          spiffeid.ID
+	Serial      ca.Serial
+	Fingerprint [32]byte // SHA-256 of the certificate
+	Role        Role     // by configuration; RoleNone for workloads
 }

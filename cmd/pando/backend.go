@@ -21,6 +21,8 @@ type database interface {
 	store.Inserter
 	store.Records
 	store.Tokens
+	store.Revocations
+	store.RevocationLog
 	store.Generations
 	store.Watcher
 	store.Leases

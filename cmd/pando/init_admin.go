@@ -87,7 +87,7 @@ func (o *initOptions) issue(ctx context.Context, db database, set *ca.Set, key *
 		return nil, err
 	}
 	service, err := server.New(server.Config{
-		Set: set, Issuances: batcher, Records: db, Entries: db, Tokens: db, Profiles: profiles,
+		Set: set, Issuances: batcher, Records: db, Entries: db, Tokens: db, Revocations: db, Profiles: profiles,
 	})
 	if err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 		issuers = append(issuers, issuer.Name)
 	}
 	d.service, err = server.New(server.Config{
-		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db,
+		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,

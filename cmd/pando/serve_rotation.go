@@ -81,9 +81,10 @@ func replicaName() string {
 // follow keeps this replica on the current generation until ctx ends.
 func (d *daemon) follow(ctx context.Context) error {
 	return d.service.Follow(ctx, server.FollowConfig{
-		Store:  d.db,
-		Open:   func(gen *store.Generation) (*ca.Set, error) { return openSet(d.vault, d.cfg, gen, time.Now()) },
-		Health: d.health.Generation,
+		Store:       d.db,
+		Revocations: d.db,
+		Open:        func(gen *store.Generation) (*ca.Set, error) { return openSet(d.vault, d.cfg, gen, time.Now()) },
+		Health:      d.health.Generation,
 	})
 }
 

@@ -18,7 +18,7 @@ func (a *Authenticator) peer(chain []*x509.Certificate, now time.Time) (policy.C
 		}
 	}
 	return policy.Caller{
-		Subject: peer.ID.String(), Role: peer.Role, ID: peer.ID, Serial: peer.Serial,
+		Subject: peer.ID.String(), Role: peer.Role, ID: peer.ID, Serial: peer.Serial, Fingerprint: peer.Fingerprint,
 	}, nil
 }
 

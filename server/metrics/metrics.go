@@ -54,6 +54,7 @@ type Metrics struct {
 
 	authnFailures *children[authnFailure, prometheus.Counter]
 	denials       *children[denial, prometheus.Counter]
+	revocations   map[server.Reason]prometheus.Counter
 }
 
 var (
@@ -94,6 +95,7 @@ func New(cfg Config) *Metrics {
 	m.countSigning(cfg.Backend)
 	m.countStore()
 	m.countRefusals()
+	m.countRevocations()
 	return m
 }
 
@@ -116,6 +118,13 @@ func (m *Metrics) Signed(d time.Duration, err error) {
 // Denied implements [server.Observer].
 func (m *Metrics) Denied(profile string, rule policy.Rule) {
 	m.denials.of(denial{m.profiles.label(profile), m.rules.label(string(rule))}).Inc()
+}
+
+// Revoked implements [server.Observer].
+func (m *Metrics) Revoked(reason server.Reason, n int) {
+	if counter := m.revocations[reason]; counter != nil { // others are refused
+		counter.Add(float64(n))
+	}
 }
 
 // AuthnFailed implements [auth.Observer].
@@ -185,6 +194,14 @@ func (m *Metrics) countRefusals() {
 	m.denials = newChildren(func(d denial) prometheus.Counter {
 		return denials.WithLabelValues(d.profile, d.reason)
 	})
+}
+
+func (m *Metrics) countRevocations() {
+	revocations := m.counter("revocations_total", "Certificates that this replica was asked to revoke, and did.", "reason")
+	m.revocations = make(map[server.Reason]prometheus.Counter)
+	for _, reason := range server.Reasons() {
+		m.revocations[reason] = revocations.WithLabelValues(string(reason))
+	}
 }
 
 // requestBuckets reach from a commit on a fast disk to the timeout of a request.

@@ -238,6 +238,7 @@ func newCertificate(c *server.Certificate) Certificate {
 		IssuedAt: c.IssuedAt.UTC(), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(),
 		State: c.State, Method: c.Method, Caller: c.Caller, Address: c.Address,
 		EntryID: c.EntryID, Replaces: c.Replaces, RequestID: c.RequestID, Certificate: c.PEM,
+		RevocationReason: string(c.Reason),
 	}
 	if !c.RevokedAt.IsZero() {
 		at := c.RevokedAt.UTC()

@@ -101,6 +101,8 @@ type Certificate struct {
 	Replaces     string     `json:"replaces,omitempty" doc:"Serial number of the certificate that it renews; unset when it renews none."`
 	RequestID    string     `json:"request_id,omitempty" doc:"The request that it answers, as in the log."`
 	Certificate  string     `json:"certificate" doc:"The certificate in PEM, without its chain."`
+
+	RevocationReason string `json:"revocation_reason,omitempty" doc:"Why it was revoked; unset when it is not."`
 }
 
 // CertificateList is a page of a listing, latest not_after first.

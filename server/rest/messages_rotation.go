@@ -6,6 +6,8 @@ import "time"
 type TrustResponse struct {
 	Bundle  *Bundle  `json:"bundle" doc:"The bundle."`
 	Renewal *Renewal `json:"renewal,omitempty" doc:"With a client certificate of Pando's: when the server wants it renewed."`
+
+	Revocations *Revocations `json:"revocations,omitempty" doc:"What was revoked after revocations_after. Unset when that is, and for moments after the start of a server."`
 }
 
 // Authority is a root or an intermediate, and where it stands in its life.

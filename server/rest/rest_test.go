@@ -42,7 +42,7 @@ func newDoor(t testing.TB) *rest {
 	}
 	t.Cleanup(batcher.Close)
 	service, err := server.New(server.Config{
-		Set: catest.New(t, catest.Options{}).Set(), Issuances: batcher, Records: s, Entries: s, Tokens: s,
+		Set: catest.New(t, catest.Options{}).Set(), Issuances: batcher, Records: s, Entries: s, Tokens: s, Revocations: s,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,14 +14,18 @@ import (
 func (d *rest) trustRoutes() {
 	register(d, server.OpTrust, huma.Operation{
 		Method: http.MethodGet, Path: "/v1/trust", Summary: "Wait for a trust bundle that is newer",
-		Description: "Answers at once when the bundle is newer than after, and otherwise when it changes or the wait is over, whichever is first. " +
-			"With a client certificate, after is the acknowledgement that its holder has that bundle. Any credential will do.",
+		Description: "Answers at once when the bundle is newer than after, or there are revocations past revocations_after, " +
+			"and otherwise when that becomes so, when the renewal window of the client certificate moves, or when the wait is over, whichever is first. " +
+			"With a client certificate, after is the acknowledgement that its holder has that bundle. " +
+			"Any credential will do but a certificate that is revoked.",
 	}, d.getTrust)
 }
 
 type trustInput struct {
 	After uint64 `query:"after" doc:"Sequence of the bundle that the caller has; unset when it has none, which is answered at once."`
 	Wait  string `query:"wait" doc:"How long the answer may take when there is nothing newer; unset: it is given at once. More than 30 seconds count as 30 seconds." example:"30s"`
+
+	RevocationsAfter optional[uint64] `query:"revocations_after" doc:"Sequence of the revocations that the caller has, 0 when it has none; unset when it does not ask for them."`
 }
 type trustOutput struct {
 	CacheControl string `header:"Cache-Control"`
@@ -39,11 +43,12 @@ func (d *rest) getTrust(ctx context.Context, ex *exchange, in *trustInput) (*tru
 			return nil, door.Invalid("wait: negative")
 		}
 	}
-	update, err := d.cfg.Service.Trust(ctx, ex.Caller, in.After, wait)
+	known := server.Known{Bundle: in.After, Revocations: in.RevocationsAfter.pointer()}
+	update, err := d.cfg.Service.Trust(ctx, ex.Caller, known, wait)
 	if err != nil {
 		return nil, err
 	}
-	body := &TrustResponse{Bundle: newBundle(update.Bundle)}
+	body := &TrustResponse{Bundle: newBundle(update.Bundle), Revocations: newRevocations(update.Revocations)}
 	if !update.Renewal.Start.IsZero() {
 		body.Renewal = &Renewal{Start: update.Renewal.Start.UTC(), End: update.Renewal.End.UTC()}
 	}

@@ -158,6 +158,7 @@ func newCertificate(c *server.Certificate) *apiv1.Certificate {
 		IssuedAt: timestamppb.New(c.IssuedAt), NotBefore: timestamppb.New(c.NotBefore), NotAfter: timestamppb.New(c.NotAfter),
 		State: c.State, Method: c.Method, Caller: c.Caller, Address: c.Address,
 		EntryId: c.EntryID, Replaces: c.Replaces, RequestId: c.RequestID, Certificate: c.PEM,
+		RevocationReason: string(c.Reason),
 	}
 	if !c.RevokedAt.IsZero() {
 		out.RevokedAt = timestamppb.New(c.RevokedAt)

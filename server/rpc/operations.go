@@ -29,6 +29,10 @@ func operationOf(method string) server.Operation {
 		return server.OpListJobs
 	case apiv1.ScheduleService_RunJob_FullMethodName:
 		return server.OpRunJob
+	case apiv1.RevocationService_RevokeCertificate_FullMethodName:
+		return server.OpRevokeCertificate
+	case apiv1.RevocationService_CreateRevocation_FullMethodName:
+		return server.OpCreateRevocation
 	case apiv1.EntryService_CreateEntry_FullMethodName:
 		return server.OpCreateEntry
 	case apiv1.EntryService_GetEntry_FullMethodName:

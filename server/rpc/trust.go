@@ -34,18 +34,26 @@ func (s *trust) GetTrust(ctx context.Context, in *apiv1.GetTrustRequest) (*apiv1
 	if wait == nil {
 		wait = new(time.Duration)
 	}
-	update, err := s.service.Trust(ctx, requestOf(ctx).Caller, in.GetAfter(), *wait)
+	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter}
+	update, err := s.service.Trust(ctx, requestOf(ctx).Caller, known, *wait)
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.GetTrustResponse{Bundle: newBundle(update.Bundle), Renewal: newRenewal(update.Renewal.Start, update.Renewal.End)}, nil
+	return &apiv1.GetTrustResponse{
+		Bundle: newBundle(update.Bundle), Renewal: newRenewal(update.Renewal.Start, update.Renewal.End),
+		Revocations: newRevocations(update.Revocations),
+	}, nil
 }
 
 // WatchTrust implements apiv1.TrustServiceServer.
 func (s *trust) WatchTrust(in *apiv1.WatchTrustRequest, stream grpc.ServerStreamingServer[apiv1.WatchTrustResponse]) error {
 	ctx := stream.Context()
-	return s.service.WatchTrust(ctx, requestOf(ctx).Caller, in.GetAfter(), func(u *server.TrustUpdate) error {
-		err := stream.Send(&apiv1.WatchTrustResponse{Bundle: newBundle(u.Bundle), Renewal: newRenewal(u.Renewal.Start, u.Renewal.End)})
+	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter}
+	return s.service.WatchTrust(ctx, requestOf(ctx).Caller, known, func(u *server.TrustUpdate) error {
+		err := stream.Send(&apiv1.WatchTrustResponse{
+			Bundle: newBundle(u.Bundle), Renewal: newRenewal(u.Renewal.Start, u.Renewal.End),
+			Revocations: newRevocations(u.Revocations),
+		})
 		if err != nil { // nothing else fails here
 			return &server.Error{Kind: server.KindUnavailable, Code: "unavailable", Message: "the caller went away", Err: err}
 		}

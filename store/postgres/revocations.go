@@ -48,7 +48,7 @@ func (s *Store) BlockKey(ctx context.Context, keyHash [32]byte, at time.Time, au
 
 // revokePart is the most that one transaction of RevokeSelected revokes: insertions wait for
 // it, for about a tenth of a second.
-const revokePart = 5000
+const revokePart = 2000
 
 // RevokeSelected revokes a part of what is selected; see [store.Revocations]. What a key or an
 // issuer selects is read before the lock is taken, since nothing can join it any more. What a
