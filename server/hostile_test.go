@@ -64,7 +64,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, f *fixture, db database))
 			})
 			out := &outlet{Issuances: batcher}
 			f := newFixture(t, func(c *server.Config) {
-				c.Issuances, c.Records, c.Entries, c.Tokens = out, db, db, db
+				c.Issuances, c.Records, c.Entries, c.Tokens, c.Revocations = out, db, db, db, db
 			})
 			f.out = out
 			test(t, f, db)

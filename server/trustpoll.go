@@ -148,10 +148,11 @@ type poll struct {
 	window      ca.Window
 	authorities []string
 
-	// What this replica knows, and since when.
-	trust *trust
-	view  view
-	now   time.Time
+	// What this replica knows, since when, and the highest sequence that it knew meanwhile.
+	trust   *trust
+	view    view
+	now     time.Time
+	highest uint64
 }
 
 func (s *Service) newPoll(ctx context.Context, caller policy.Caller, known Known) (*poll, error) {
@@ -173,7 +174,7 @@ func (s *Service) newPoll(ctx context.Context, caller policy.Caller, known Known
 	if err := p.look(); err != nil {
 		return nil, err
 	}
-	p.reset = p.ahead(ctx)
+	p.reset = p.reset || p.ahead(ctx)
 	p.window, p.authorities = p.renewal(), p.trust.set.RevokedKeys(p.now)
 	return p, nil
 }
@@ -183,6 +184,10 @@ func (s *Service) newPoll(ctx context.Context, caller policy.Caller, known Known
 func (p *poll) look() error {
 	p.view = p.service.revoked.view() // before the authorities: see follower.look
 	p.trust, p.now = p.service.trust.Load(), time.Now()
+	p.highest = max(p.highest, p.view.sequence)
+	if p.follows() && p.view.sequence < p.highest && p.view.sequence < *p.known.Revocations {
+		p.reset = true // the database was restored while the caller waited
+	}
 	if p.caller.Method == policy.MethodPeer && p.service.revoked.has(p.caller.Serial) {
 		return store.ErrCallerRevoked
 	}

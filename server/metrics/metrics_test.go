@@ -108,8 +108,14 @@ func TestEventsAreCounted(t *testing.T) {
 	m.Committed(3, time.Millisecond, nil)
 	m.Committed(1, time.Millisecond, errors.New("connection reset"))
 	m.Shed(7)
+	m.Revoked(server.ReasonSuperseded, 41)
+	m.Revoked(server.ReasonSuperseded, 1)
 
 	got := scrape(t, m)
+	got.check(t, "pando_revocations_total", map[string]float64{
+		"reason=unspecified": 0, "reason=key_compromise": 0, "reason=affiliation_changed": 0,
+		"reason=superseded": 42, "reason=cessation_of_operation": 0, "reason=privilege_withdrawn": 0,
+	})
 	got.check(t, "pando_sign_requests_total", map[string]float64{
 		"code=ok door=rest profile=workload":          2,
 		"code=ok door=rest profile=server":            0,
@@ -277,6 +283,7 @@ func TestSeriesStayWithinTheBudget(t *testing.T) {
 		m.Door("rest").Request(server.Operation(hostile), hostile, hostile, time.Millisecond)
 		m.AuthnFailed(policy.Method(hostile), auth.Reason(hostile))
 		m.Denied(hostile, policy.Rule(hostile))
+		m.Revoked(server.Reason(hostile), 1)
 	}
 	flooded := scrape(t, m)
 	t.Logf("%d series, %d after a flood of unknown values", known.series(), flooded.series())
