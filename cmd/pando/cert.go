@@ -18,10 +18,11 @@ const certificatesPath = "v1/certificates"
 
 func newCertCommand(io stdio) *cobra.Command {
 	connection := &connectionFlags{}
-	group := newGroup("cert", "Sign certificates, and look up what was issued",
+	group := newGroup("cert", "Sign and revoke certificates, and look up what was issued",
 		newCertSignCommand(io, connection),
 		newCertListCommand(io, connection),
 		newCertShowCommand(io, connection),
+		newCertRevokeCommand(io, connection),
 	)
 	connection.addAdministratorTo(group)
 	return group
@@ -182,6 +183,7 @@ func certificateResult(c certificateJSON, now time.Time) result {
 		fact(w, "DNS names", strings.Join(c.DNSNames, ", "))
 		fact(w, "State", c.State)
 		fact(w, "Revoked", timeText(c.RevokedAt, now))
+		fact(w, "Reason", c.RevocationReason)
 		fact(w, "Not before", timeText(c.NotBefore, now))
 		fact(w, "Not after", timeText(c.NotAfter, now))
 		fact(w, "Profile", c.Profile)

@@ -31,6 +31,8 @@ type certificateJSON struct {
 	Replaces     string    `json:"replaces,omitempty"`
 	RequestID    string    `json:"request_id,omitempty"`
 	Certificate  string    `json:"certificate"`
+
+	RevocationReason string `json:"revocation_reason,omitempty"`
 }
 
 // certificatePageJSON is a page of a listing.

@@ -31,6 +31,8 @@ func TestWireShapesAreThoseOfTheAPI(t *testing.T) {
 		"entries":       {entryPageJSON{}, &apiv1.ListEntriesResponse{}},
 		"create token":  {createTokenJSON{}, &apiv1.CreateJoinTokenRequest{}},
 		"join token":    {tokenJSON{}, &apiv1.JoinToken{}},
+		"revocation":    {createRevocationJSON{}, &apiv1.CreateRevocationRequest{}},
+		"revoked":       {revocationJSON{}, &apiv1.CreateRevocationResponse{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ours, theirs []string
