@@ -12,6 +12,10 @@
 // changes. Whatever a replica has not seen yet is caught by the statement that inserts the
 // record.
 //
+// So are the revocations: a replica keeps the numbers of the unexpired ones in memory, to tell
+// of them and to refuse early. What a revocation means for a renewal is decided by that
+// statement alone.
+//
 // [Service.Trust] closes the circle of a rotation: a holder waits there for the next trust
 // bundle, and by asking again says that it has got it.
 package server

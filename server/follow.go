@@ -123,11 +123,11 @@ func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
 	sequence, err := f.readRevocations(ctx)
-	lookErr := f.lookAtGeneration(ctx)
-	if err == nil {
-		f.service.revoked.reach(sequence)
+	if err := errors.Join(err, f.lookAtGeneration(ctx)); err != nil {
+		return err
 	}
-	return errors.Join(err, lookErr)
+	f.service.revoked.reach(sequence)
+	return nil
 }
 
 // readRevocations reads on from what this replica knows, and returns the number that it has

@@ -37,8 +37,9 @@ func newPeerCache() *peerCache {
 
 // Peer verifies a client certificate against the current trust bundle: the chain, the
 // validity at now, the usage, and one SPIFFE ID of this trust domain. The signature is
-// checked, and the certificate hashed, once per connection and generation, validity each time. Revocation is not judged
-// here: an issuance judges it in the transaction, an administrator's operation before it starts.
+// checked, and the certificate hashed, once per connection and generation, validity each time.
+// Revocation is not judged here: every operation looks at what this replica knows of it, an
+// issuance judges it in the transaction, an administrator's operation before it starts.
 func (s *Service) Peer(chain []*x509.Certificate, now time.Time) (policy.Peer, error) {
 	set := s.Set()
 	leaf := chain[0]

@@ -23,6 +23,9 @@
 // certificate is left under this issuer" for good. Its writes carry the term of a lease
 // ([Fence]): a leader that slept and woke up changes nothing.
 //
+// Revocations are numbered in the order of their commits ([RevocationLog]), so that what is kept
+// of them in memory can follow.
+//
 // State changes other than issuance carry an [Audit] row, written in the same
 // transaction.
 package store

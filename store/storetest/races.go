@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pando-ca/pando/store"
 )
@@ -201,4 +202,58 @@ func testDeletionRace(t *testing.T, a, b Store) {
 	}, func() error {
 		return a.DeleteEntry(t.Context(), "e", NewAudit("entry.delete", "e"))
 	}, store.ErrEntryGone)
+}
+
+// testBulkRevocationRace: holders of an identity renew as fast as they can, each time with the
+// certificate before, while the identity is revoked. Nothing of it is left.
+func testBulkRevocationRace(t *testing.T, a, b Store) {
+	const holders = 6
+	ctx := t.Context()
+	var wait sync.WaitGroup
+	warm := make(chan struct{}, holders)
+	for n := range holders {
+		s := []Store{a, b}[n%2]
+		wait.Go(func() {
+			var held *store.Issuance
+			for try := 0; ; try++ {
+				next := of("spiffe://example.org/w", "i", byte(n), Now().Add(time.Duration(1+try%5)*time.Hour))
+				if held != nil {
+					next.Replaces, next.CallerSerial = held.Serial, held.Serial
+				}
+				errs, err := s.InsertBatch(ctx, []*store.Issuance{next}, Now())
+				if err = errors.Join(append(errs, err)...); err != nil {
+					if !errors.Is(err, store.ErrCallerRevoked) {
+						t.Errorf("insert: %v", err)
+					}
+					return
+				}
+				if held = next; try == 3 {
+					warm <- struct{}{}
+				}
+			}
+		})
+	}
+	for range holders {
+		<-warm
+	}
+	_, err := revokeAll(ctx, b, bulk(store.Selector{SPIFFEID: "spiffe://example.org/w"}))
+	must(t, err)
+	wait.Wait() // all of them are refused
+	live, err := a.Records(ctx, store.RecordFilter{SPIFFEID: "spiffe://example.org/w", State: store.StateLive, Now: Now(), Limit: 10})
+	must(t, err)
+	if len(live) > 0 {
+		t.Errorf("%d certificates are left", len(live))
+	}
+}
+
+// testBulkKeyRace is testBlockRace for a key whose certificates are revoked.
+func testBulkKeyRace(t *testing.T, a, b Store) {
+	key := [32]byte{7}
+	refuseDuring(t, a, b, func() *store.Issuance {
+		return of("spiffe://example.org/w", "i", 7, Now().Add(time.Hour))
+	}, func() error {
+		_, err := revokeAll(t.Context(), a, bulk(store.Selector{KeyHash: key}))
+		return err
+	}, store.ErrKeyBlocked)
+	wantCount(t, b, bulk(store.Selector{KeyHash: key}), store.Selected{})
 }

@@ -2,10 +2,8 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,51 +71,23 @@ func wantRevoked(t *testing.T, s store.Records, i *store.Issuance, want bool) {
 // testRevokeSelected crosses identities, issuers, keys and ends: of all of these exactly what
 // is selected, has not expired and is not revoked is counted and then revoked.
 func testRevokeSelected(t *testing.T, a, b Store) {
-	for name, selector := range map[string]store.Selector{
-		"by SPIFFE ID": {SPIFFEID: "spiffe://example.org/a"},
-		"by issuer":    {Issuer: "i1"},
-		"by key":       {KeyHash: [32]byte{1}},
+	for name, c := range map[string]struct {
+		selector   store.Selector
+		mine       func(*store.Issuance) bool
+		identities int
+	}{
+		"by SPIFFE ID": {store.Selector{SPIFFEID: "by ID/a"}, func(i *store.Issuance) bool { return i.SPIFFEID == "by ID/a" }, 1},
+		"by issuer":    {store.Selector{Issuer: "by issuer/1"}, func(i *store.Issuance) bool { return i.Issuer == "by issuer/1" }, 2},
+		"by key":       {store.Selector{KeyHash: [32]byte{4}}, func(i *store.Issuance) bool { return i.KeyHash[0] == 4 }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := t.Context()
-			prefix := fmt.Sprintf("%x", NewSerial(Now())) // of this case alone
-			r := bulk(selector)
-			var hit, missed, early []*store.Issuance
-			for _, id := range []string{"spiffe://example.org/a", "spiffe://example.org/ab"} {
-				for _, issuer := range []string{"i1", "i2"} {
-					for key := byte(1); key < 3; key++ {
-						for _, end := range []time.Duration{-time.Hour, 0, time.Microsecond, time.Hour, 1000 * time.Hour} {
-							i := of(prefix+id, prefix+issuer, key, Now().Add(end))
-							copy(i.KeyHash[1:], prefix)
-							mine := id == selector.SPIFFEID || issuer == selector.Issuer || key == selector.KeyHash[0]
-							if mine && end > 0 {
-								hit = append(hit, i)
-							} else {
-								missed = append(missed, i)
-							}
-						}
-					}
-				}
-			}
-			switch {
-			case selector.SPIFFEID != "":
-				r.SPIFFEID = prefix + selector.SPIFFEID
-			case selector.Issuer != "":
-				r.Issuer = prefix + selector.Issuer
-			default:
-				copy(r.KeyHash[1:], prefix)
-			}
-			early, hit = hit[:1], hit[1:]
-			mustInsert(t, a, append(append(append([]*store.Issuance{}, hit...), missed...), early...)...)
-			must(t, b.Revoke(ctx, early[0].Serial, Now().Add(-time.Hour), 5, NewAudit("certificate.revoke", "early")))
+			ctx, r := t.Context(), bulk(c.selector)
+			hit, missed := crossed(c.selector, c.mine)
+			mustInsert(t, a, append(append([]*store.Issuance{}, hit...), missed...)...)
+			early, hit := hit[0], hit[1:]
+			must(t, b.Revoke(ctx, early.Serial, Now().Add(-time.Hour), 5, NewAudit("certificate.revoke", "early")))
 
-			count, err := b.CountSelected(ctx, r.Selector, r.At)
-			must(t, err)
-			identities := 2
-			if r.SPIFFEID != "" {
-				identities = 1
-			}
-			wantSame(t, "count", count, store.Selected{Certificates: len(hit), Identities: identities})
+			wantCount(t, b, r, store.Selected{Certificates: len(hit), Identities: c.identities})
 			n, err := revokeAll(ctx, a, r)
 			must(t, err)
 			wantSame(t, "revoked", n, len(hit))
@@ -127,7 +97,7 @@ func testRevokeSelected(t *testing.T, a, b Store) {
 			for _, i := range missed {
 				wantRevoked(t, b, i, false)
 			}
-			record, err := b.Record(ctx, early[0].Serial)
+			record, err := b.Record(ctx, early.Serial)
 			must(t, err)
 			wantSame(t, "the first reason", record.Revoked.Reason, 5)
 			audits, err := b.Audits(ctx, 0, 1)
@@ -140,16 +110,38 @@ func testRevokeSelected(t *testing.T, a, b Store) {
 			again, err := a.Audits(ctx, 0, 1)
 			must(t, err)
 			wantSame(t, "audit rows of what changes nothing", again, audits)
-			count, err = a.CountSelected(ctx, r.Selector, r.At)
-			must(t, err)
-			wantSame(t, "count afterwards", count, store.Selected{})
-			i := NewIssuance("spiffe://example.org/w", Now())
-			i.KeyHash = r.KeyHash
-			if r.Issuer == "" && r.SPIFFEID == "" {
-				wantError(t, "another certificate for the key", insert(t, a, i), store.ErrKeyBlocked)
-			}
+			wantCount(t, a, r, store.Selected{})
 		})
 	}
+	wantError(t, "another certificate for the key", insert(t, b, of("spiffe://example.org/w", "i", 4, Now().Add(time.Hour))), store.ErrKeyBlocked)
+}
+
+// crossed makes a certificate for each of two identities, two issuers, two keys and five ends,
+// whose names are those of the case, and tells those that are selected from the others.
+func crossed(selector store.Selector, mine func(*store.Issuance) bool) (hit, missed []*store.Issuance) {
+	name, _, _ := strings.Cut(selector.SPIFFEID+selector.Issuer, "/")
+	ends := []time.Duration{-time.Hour, 0, time.Microsecond, time.Hour, 1000 * time.Hour}
+	for n := range 2 * 2 * 2 * len(ends) {
+		end := ends[n/8]
+		i := of(name+[]string{"/a", "/ab"}[n%2], fmt.Sprintf("%s/%d", name, n/2%2), byte(4+n/4%2), Now().Add(end))
+		if selector.KeyHash == [32]byte{} {
+			i.KeyHash[1] = byte(len(name)) // not the key of another case, which is blocked
+		}
+		if mine(i) && end > 0 {
+			hit = append(hit, i)
+		} else {
+			missed = append(missed, i)
+		}
+	}
+	return hit, missed
+}
+
+// wantCount compares what would be revoked.
+func wantCount(t *testing.T, s store.Revocations, r store.BulkRevocation, want store.Selected) {
+	t.Helper()
+	got, err := s.CountSelected(t.Context(), r.Selector, r.At)
+	must(t, err)
+	wantSame(t, "count", got, want)
 }
 
 // testRevokeInParts revokes more than one transaction takes, is interrupted, and goes on.
@@ -171,9 +163,7 @@ func testRevokeInParts(t *testing.T, a, b Store) {
 	if first == 0 || first >= rows/2+1 || next.IsZero() {
 		t.Fatalf("the first part has %d certificates, next at %v; want more parts than one", first, next)
 	}
-	count, err := b.CountSelected(ctx, r.Selector, r.At)
-	must(t, err)
-	wantSame(t, "left", count, store.Selected{Certificates: rows - first, Identities: 1})
+	wantCount(t, b, r, store.Selected{Certificates: rows - first, Identities: 1})
 	second, _, err := a.RevokeSelected(ctx, store.BulkRevocation{Selector: r.Selector, At: r.At, Reason: 4, After: next, Audit: r.Audit})
 	must(t, err)
 	rest, err := revokeAll(ctx, b, bulk(store.Selector{SPIFFEID: "spiffe://example.org/w"})) // from the beginning
@@ -242,184 +232,6 @@ func testRevokeActiveIssuer(t *testing.T, a, b Store) {
 	n, err := revokeAll(ctx, b, bulk(store.Selector{Issuer: "i1"}))
 	must(t, err)
 	wantSame(t, "of a tainted issuer", n, 1)
-}
-
-func testRevocationLog(t *testing.T, a, b Store) {
-	ctx := t.Context()
-	sequence := func(s Store) uint64 {
-		t.Helper()
-		n, err := s.RevocationSequence(ctx)
-		must(t, err)
-		return n
-	}
-	wantSame(t, "of nothing", sequence(a), uint64(0))
-	const day = 24 * time.Hour
-	rows := []*store.Issuance{
-		of("spiffe://example.org/w", "i1", 1, Now().Add(100*day)), of("spiffe://example.org/w", "i2", 1, Now().Add(time.Hour)),
-		of("spiffe://example.org/w", "i3", 1, Now()), of("spiffe://example.org/w", "i4", 1, Now().Add(day)),
-	}
-	mustInsert(t, a, rows...)
-	var want []store.Revocation
-	for n, i := range rows {
-		// The clock of one replica is behind.
-		at := Now().Add(-time.Duration(n) * time.Minute)
-		before := sequence(b)
-		must(t, []Store{a, b}[n%2].Revoke(ctx, i.Serial, at, 4, NewAudit("certificate.revoke", "r")))
-		if after := sequence(a); after <= before {
-			t.Errorf("number %d after %d", after, before)
-		}
-		want = append(want, store.Revocation{Serial: i.Serial, Issuer: i.Issuer, NotAfter: i.NotAfter, RevokedAt: at, Reason: 4, Seq: sequence(b)})
-	}
-	before := sequence(a)
-	must(t, b.Revoke(ctx, rows[0].Serial, Now(), 4, NewAudit("certificate.revoke", "r")))
-	wantSame(t, "after what changes nothing", sequence(a), before)
-	if before < uint64(Now().UnixMicro()) {
-		t.Errorf("number %d is below the time, so that a restored database would give it again", before)
-	}
-	for name, c := range map[string]struct {
-		after uint64
-		limit int
-		want  []store.Revocation
-	}{
-		"all that has not expired": {0, 10, []store.Revocation{want[0], want[1], want[3]}},
-		"a page":                   {0, 1, want[:1]},
-		"the next page":            {want[0].Seq, 1, want[1:2]},
-		"past an expired one":      {want[1].Seq, 2, want[3:]},
-		"past the end":             {want[3].Seq, 2, nil},
-		"a number that nobody has": {1 << 63, 2, nil},
-	} {
-		got, err := b.RevocationsSince(ctx, c.after, Now(), c.limit)
-		must(t, err)
-		if len(got) == 0 {
-			got = nil
-		}
-		wantSame(t, name, got, c.want)
-	}
-}
-
-// testRevocationLogRace: whoever has read the highest number has missed nothing below it.
-func testRevocationLogRace(t *testing.T, a, b Store) {
-	const writers, each = 4, 15
-	ctx := t.Context()
-	rows := make([]*store.Issuance, writers*each)
-	for n := range rows {
-		rows[n] = of(fmt.Sprintf("spiffe://example.org/w%d", n), "i", byte(n), Now().Add(time.Hour))
-	}
-	mustInsert(t, a, rows...)
-	var wait sync.WaitGroup
-	var done atomic.Int64
-	for n := range writers {
-		wait.Go(func() {
-			defer done.Add(1)
-			for k, i := range rows[n*each : (n+1)*each] {
-				s := []Store{a, b}[(n+k)%2]
-				err := s.Revoke(ctx, i.Serial, Now(), 4, NewAudit("certificate.revoke", "r"))
-				if k%2 == 1 {
-					_, err = revokeAll(ctx, s, bulk(store.Selector{SPIFFEID: i.SPIFFEID}))
-				}
-				if err != nil {
-					t.Errorf("revoke: %v", err)
-				}
-			}
-		})
-	}
-	seen := make(map[store.Serial]bool)
-	for last := false; !last; {
-		last = done.Load() == writers
-		highest, err := b.RevocationSequence(ctx)
-		must(t, err)
-		all, err := a.RevocationsSince(ctx, 0, Now(), 1000)
-		must(t, err)
-		below := 0
-		for _, r := range all {
-			if r.Seq <= highest {
-				below++
-				seen[r.Serial] = true
-			}
-		}
-		if below != len(seen) {
-			t.Errorf("%d revocations up to number %d, of which %d were seen before", below, highest, len(seen))
-		}
-	}
-	wait.Wait()
-	wantSame(t, "in the end", len(seen), len(rows))
-}
-
-func testRevokedAuthorities(t *testing.T, a, b Store) {
-	var last uint64
-	look := func(what string, states map[string]string, moves bool) {
-		t.Helper()
-		number, err := a.GenerationNumber(t.Context())
-		must(t, err)
-		replace(t, a, withStates(number+1, states))
-		sequence, err := b.RevocationSequence(t.Context())
-		must(t, err)
-		if moved := sequence > last; moved != moves || sequence < last {
-			t.Errorf("%s: number %d after %d, want it to move: %t", what, sequence, last, moves)
-		}
-		last = sequence
-	}
-	look("nothing is revoked", map[string]string{"i1": "active", "i2": "tainted"}, false)
-	look("one is revoked", map[string]string{"i1": "active", "i2": "revoked"}, true)
-	look("something else changes", map[string]string{"i1": "retiring", "i2": "revoked", "i3": "active"}, false)
-	look("another is revoked", map[string]string{"i1": "revoked", "i2": "revoked", "i3": "active"}, true)
-	look("one is gone", map[string]string{"i1": "revoked", "i3": "active"}, true)
-}
-
-// testBulkRevocationRace: holders of an identity renew as fast as they can, each time with the
-// certificate before, while the identity is revoked. Nothing of it is left.
-func testBulkRevocationRace(t *testing.T, a, b Store) {
-	const holders = 6
-	ctx := t.Context()
-	var wait sync.WaitGroup
-	warm := make(chan struct{}, holders)
-	for n := range holders {
-		s := []Store{a, b}[n%2]
-		wait.Go(func() {
-			var held *store.Issuance
-			for try := 0; ; try++ {
-				next := of("spiffe://example.org/w", "i", byte(n), Now().Add(time.Duration(1+try%5)*time.Hour))
-				if held != nil {
-					next.Replaces, next.CallerSerial = held.Serial, held.Serial
-				}
-				errs, err := s.InsertBatch(ctx, []*store.Issuance{next}, Now())
-				if err = errors.Join(append(errs, err)...); err != nil {
-					if !errors.Is(err, store.ErrCallerRevoked) {
-						t.Errorf("insert: %v", err)
-					}
-					return
-				}
-				if held = next; try == 3 {
-					warm <- struct{}{}
-				}
-			}
-		})
-	}
-	for range holders {
-		<-warm
-	}
-	_, err := revokeAll(ctx, b, bulk(store.Selector{SPIFFEID: "spiffe://example.org/w"}))
-	must(t, err)
-	wait.Wait() // all of them are refused
-	live, err := a.Records(ctx, store.RecordFilter{SPIFFEID: "spiffe://example.org/w", State: store.StateLive, Now: Now(), Limit: 10})
-	must(t, err)
-	if len(live) > 0 {
-		t.Errorf("%d certificates are left", len(live))
-	}
-}
-
-// testBulkKeyRace is testBlockRace for a key whose certificates are revoked.
-func testBulkKeyRace(t *testing.T, a, b Store) {
-	key := [32]byte{7}
-	refuseDuring(t, a, b, func() *store.Issuance {
-		return of("spiffe://example.org/w", "i", 7, Now().Add(time.Hour))
-	}, func() error {
-		_, err := revokeAll(t.Context(), a, bulk(store.Selector{KeyHash: key}))
-		return err
-	}, store.ErrKeyBlocked)
-	count, err := b.CountSelected(t.Context(), store.Selector{KeyHash: key}, Now())
-	must(t, err)
-	wantSame(t, "certificates of the key that are left", count, store.Selected{})
 }
 
 func testPruneRevocations(t *testing.T, a, b Store) {
