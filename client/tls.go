@@ -59,18 +59,25 @@ func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls
 		panic("pando client: nil Authorizer: say who may be talked to, as with AuthorizeID")
 	}
 	return func(state tls.ConnectionState) error {
-		now := time.Now()
-		cur := s.snapshot.Load()
-		if err := s.live(cur, now); err != nil {
-			return err
-		}
-		id, _, err := cur.trust.verify(state.PeerCertificates, usage, now)
-		if err != nil {
-			return fmt.Errorf("pando client: peer: %w", err)
-		}
-		if err := authorize(Peer{ID: id, Certificate: state.PeerCertificates[0]}); err != nil {
-			return fmt.Errorf("pando client: peer %s: %w", id, err)
-		}
-		return nil
+		_, err := s.admit(state.PeerCertificates, usage, authorize)
+		return err
 	}
+}
+
+// admit decides whether the two ends of a connection may talk, and returns the chain of the
+// peer's certificate that counts.
+func (s *Source) admit(certs []*x509.Certificate, usage x509.ExtKeyUsage, authorize Authorizer) ([]*x509.Certificate, error) {
+	now := time.Now()
+	cur := s.snapshot.Load()
+	if err := s.live(cur, now); err != nil {
+		return nil, err
+	}
+	id, chain, err := cur.judge().verify(certs, usage, now)
+	if err != nil {
+		return nil, fmt.Errorf("pando client: peer: %w", err)
+	}
+	if err := authorize(Peer{ID: id, Certificate: certs[0]}); err != nil {
+		return nil, fmt.Errorf("pando client: peer %s: %w", id, err)
+	}
+	return chain, nil
 }
