@@ -190,7 +190,7 @@ func (s *Source) logChange(cur, next *snapshot, revoked bool) {
 	}
 }
 
-// refusedAsRevoked takes in that the CA has refused the certificate of polled as revoked,
+// refusedAsRevoked takes in that the CA has refused a certificate as revoked,
 // which may be known before the list says so.
 func (s *Source) refusedAsRevoked(refused *snapshot, now time.Time) {
 	s.mu.Lock()

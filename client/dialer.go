@@ -59,15 +59,20 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		return nil, err
 	}
 	w := &watched{Conn: raw, source: d.source, maxAge: d.cfg.MaxConnectionAge}
-	own := d.tls.Clone()
-	if host, _, err := net.SplitHostPort(address); err == nil { // else a Unix socket, say
-		own.ServerName = host // for SNI and the sessions' cache alone
-	}
-	own.VerifyConnection = w.verifier(x509.ExtKeyUsageServerAuth, d.cfg.Authorize)
-	conn := tls.Client(w, own)
+	conn := tls.Client(w, d.config(w, address))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("TLS to %s: %w", address, err)
 	}
 	return conn, nil
+}
+
+// config is the configuration of one connection.
+func (d *Dialer) config(w *watched, address string) *tls.Config {
+	own := d.tls.Clone()
+	if host, _, err := net.SplitHostPort(address); err == nil { // else a Unix socket, say
+		own.ServerName = host // for SNI and the sessions' cache alone
+	}
+	own.VerifyConnection = w.verifier(x509.ExtKeyUsageServerAuth, d.cfg.Authorize)
+	return own
 }

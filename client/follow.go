@@ -106,7 +106,7 @@ func (f *follower) turn(ctx context.Context) {
 		return
 	}
 	f.outcome(err)
-	more := err == nil && u.revocations != nil && u.revocations.More
+	more := err == nil && f.more(cur, u)
 	if f.pages++; !more {
 		f.pages = 0
 	}
@@ -124,6 +124,13 @@ func (f *follower) turn(ctx context.Context) {
 	default:
 		sleep(polling, time.Until(begun.Add(min(minPoll, wait))))
 	}
+}
+
+// more reports whether there is more to be had at once: the CA says so, and the answer has
+// brought the list forward.
+func (f *follower) more(polled *snapshot, u update) bool {
+	return u.revocations != nil && u.revocations.More &&
+		f.source.snapshot.Load().revoked.cursor() != polled.revoked.cursor()
 }
 
 // poll returns the snapshot to poll with, and a context that ends when its certificate is

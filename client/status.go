@@ -22,7 +22,7 @@ type Status struct {
 	// Revoked says that the CA has revoked the certificate or its issuer, so that nobody
 	// accepts it any more: handshakes fail until there is another one.
 	Revoked             bool
-	RevokedCertificates int       // of others, that are unexpired and will be refused
+	RevokedCertificates int       // all that are known to be revoked and have not expired
 	RevocationSequence  uint64    // of the last revocation that is known; 0: none
 	RevocationsUpdated  time.Time // when the CA last said what is revoked; zero: never, if it is too old for that
 

@@ -15,7 +15,8 @@ import (
 // The configuration is the caller's to add to (NextProtos, say) before first use, but
 // ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
 // are left on: a resumed session is verified like a new one, and never outlives the
-// certificate of either side.
+// certificate of either side. A connection that is open is not looked at again; see
+// [Source.Listener] for that.
 func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -38,6 +39,8 @@ func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 // somebody in the trust domain. InsecureSkipVerify switches off only Go's own verification,
 // which would insist on the host name; VerifyConnection verifies chain, validity, usage and
 // identity instead, and runs in every handshake. Clearing either breaks the configuration.
+//
+// A connection that is open is not looked at again; see [Source.Dialer] for that.
 //
 // There is no session cache unless the caller sets one; a session that is resumed from it
 // is verified like a new one.
