@@ -1,6 +1,8 @@
 package client
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -19,6 +21,9 @@ func (s *snapshot) under(t *trust, now time.Time) (*snapshot, error) {
 	next.trust = t
 	if next.announced != nil && !next.announced.newerThan(t) {
 		next.announced = nil
+	}
+	if next.revoked != nil {
+		return next.knowing(next.revoked, now), nil
 	}
 	return &next, nil
 }
@@ -61,7 +66,7 @@ func (s *snapshot) moved(w window) *snapshot {
 	next := *s
 	next.told = w
 	// A renewal that is due for another reason is not put off.
-	if pinned := s.told.start.IsZero() || s.announced != nil; !pinned || w.start.Before(s.window.start) {
+	if pinned := s.told.start.IsZero() || s.announced != nil || s.withdrawn != nil; !pinned || w.start.Before(s.window.start) {
 		next.window = s.trimmed(w)
 	}
 	if s.window.start.Sub(next.window.start) >= time.Second {
@@ -70,15 +75,45 @@ func (s *snapshot) moved(w window) *snapshot {
 	return &next
 }
 
+// knowing returns the snapshot with what is revoked. If the own certificate is of no use
+// any more it is due at once.
+func (s *snapshot) knowing(r *revocations, now time.Time) *snapshot {
+	next := *s
+	next.revoked, next.withdrawn = r, nil
+	if _, _, err := next.judge().verify(s.chain, x509.ExtKeyUsageAny, ownTime(s.leaf(), now)); errors.Is(err, ErrRevoked) {
+		next.withdrawn = err
+	}
+	if next.withdrawn != nil && s.withdrawn == nil {
+		next.settle = min(s.settle, urgentSettle)
+		if next.window.start.After(now) {
+			next.window = window{start: now, end: now}
+		}
+	}
+	return &next
+}
+
+// after returns the snapshot after what the CA says is revoked: s itself if that is nothing
+// new. news is as for [revocations.with].
+func (s *snapshot) after(l *revocationList, now time.Time) (next *snapshot, news bool, err error) {
+	if l == nil {
+		return s, false, nil
+	}
+	known, news, err := s.revoked.with(l, now)
+	if known == s.revoked {
+		return s, false, err
+	}
+	return s.knowing(known, now), news, nil
+}
+
 // renewed makes next, which has a new certificate, what every handshake from now on has.
-// While it was obtained the follower may have adopted or set aside newer roots; these are
-// never given up for older ones.
+// While it was obtained the follower may have adopted or set aside newer roots, and learned
+// of revocations; these are never given up.
 func (s *Source) renewed(next *snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cur := s.snapshot.Load(); cur != nil {
 		var err error
-		if next, err = next.after(cur); err != nil {
+		if next, err = next.succeeding(cur); err != nil {
 			return err
 		}
 	}
@@ -89,13 +124,19 @@ func (s *Source) renewed(next *snapshot) error {
 	return nil
 }
 
-// after returns the snapshot with all that cur knows about roots.
-func (s *snapshot) after(cur *snapshot) (next *snapshot, err error) {
+// succeeding returns the snapshot with all that cur knows about roots and revocations.
+func (s *snapshot) succeeding(cur *snapshot) (next *snapshot, err error) {
 	next = s
 	if !s.trust.newerThan(cur.trust) && s.trust != cur.trust {
 		if next, err = s.under(cur.trust, s.obtained); err != nil {
 			return nil, fmt.Errorf("under bundle %d, which is known already: %w", cur.trust.sequence, err)
 		}
+	}
+	if cur.revoked != nil {
+		next = next.knowing(cur.revoked, s.obtained)
+	}
+	if next.withdrawn != nil {
+		return nil, fmt.Errorf("the new certificate is of no use: %w", next.withdrawn)
 	}
 	if cur.announced == nil || !cur.announced.newerThan(next.trust) {
 		return next, nil
@@ -107,12 +148,20 @@ func (s *snapshot) after(cur *snapshot) (next *snapshot, err error) {
 }
 
 // followed takes in what a poll with the certificate of polled has brought, and reports
-// whether there are new roots.
+// whether that changes whom to trust. What is wrong with a part of it does not keep the
+// others out.
 func (s *Source) followed(polled *snapshot, u update, now time.Time) (news bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := s.snapshot.Load()
-	next, err := cur.with(u.trust, now)
+	next, setAside := cur.with(u.trust, now)
+	next, revoked, tooMany := next.after(u.revocations, now)
+	if err = setAside; err == nil {
+		err = tooMany
+	}
+	if u.revocations != nil {
+		s.revocationsUpdated = now
+	}
 	if cur.leaf() == polled.leaf() { // the window is that certificate's
 		next = next.moved(u.window)
 	}
@@ -120,14 +169,39 @@ func (s *Source) followed(polled *snapshot, u update, now time.Time) (news bool,
 		return false, err
 	}
 	s.install(next, now)
+	s.logChange(cur, next, revoked)
+	return revoked || next.trust != cur.trust, err
+}
+
+// logChange says what a poll has changed.
+func (s *Source) logChange(cur, next *snapshot, revoked bool) {
 	if next.trust != cur.trust {
 		s.log.Info("trust bundle adopted", "spiffe_id", next.id, "bundle_sequence", next.trust.sequence, "roots", len(next.trust.roots))
-		news = true
+	}
+	if revoked {
+		s.log.Info("revocations learned", "spiffe_id", next.id, "revocation_sequence", next.revoked.cursor(),
+			"certificates", next.revoked.count(), "authorities", len(next.revoked.authorities))
+	}
+	if next.withdrawn != nil && cur.withdrawn == nil {
+		s.log.Error("own certificate is revoked", "spiffe_id", next.id, "serial", next.serial(), "error", next.withdrawn)
 	}
 	if !next.window.start.Equal(cur.window.start) {
 		s.log.Info("renewal window moved", "spiffe_id", next.id, "serial", next.serial(), "renewal_due", next.window.start)
 	}
-	return news, err
+}
+
+// refusedAsRevoked takes in that the CA has refused a certificate as revoked,
+// which may be known before the list says so.
+func (s *Source) refusedAsRevoked(refused *snapshot, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.snapshot.Load()
+	if cur.leaf() != refused.leaf() || cur.dead(now) {
+		return
+	}
+	next := cur.knowing(cur.revoked.plus(cur.leaf(), now), now)
+	s.install(next, now)
+	s.logChange(cur, next, false)
 }
 
 // install is the one place that stores a snapshot. The caller holds mu, and has derived
@@ -137,20 +211,29 @@ func (s *Source) install(next *snapshot, now time.Time) {
 	s.snapshot.Store(next)
 	certificate := cur == nil || cur.leaf() != next.leaf()
 	roots := cur == nil || cur.trust != next.trust
+	withdrawn := cur != nil && (cur.withdrawn == nil) != (next.withdrawn == nil)
 	if roots && next.trust.learned {
 		s.bundleUpdated = now
 	}
 	if certificate && s.interrupt != nil {
 		s.interrupt()
 	}
-	if certificate || roots {
+	if certificate || roots || withdrawn {
 		st := s.status()
 		for ch := range s.watchers {
 			offer(ch, st)
 		}
 	}
+	if cur != nil && (roots || cur.revoked != next.revoked) {
+		signal(s.recheck)
+	}
+	signal(s.wake)
+}
+
+// signal leaves a message in ch unless there is one.
+func signal(ch chan struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }

@@ -13,12 +13,12 @@
 //
 // # One snapshot
 //
-// Key, certificate, chain, roots, bundle sequence and renewal window are one immutable
+// Key, certificate, chain, roots, bundle sequence, revocations and renewal window are one immutable
 // snapshot behind one atomic pointer. A handshake never sees a key with another
 // certificate's chain, and no lock is taken for one. A new snapshot is stored only after it
 // was verified as a peer would verify it.
 //
-// # Two goroutines
+// # Three goroutines
 //
 //	Open ──────► valid ──── renewal due ───► renew over mutual TLS ──► valid
 //	  │            ▲                             │ fails: back off, the last
@@ -26,13 +26,14 @@
 //	  └─ enrol     └── enrol again ◄── expired ◄─┘
 //	     (token, JWT)  (only if the credential can be used again)
 //
-// One renews, as drawn; the other follows: it holds one long poll open at the CA, which
-// answers when the bundle or the renewal window changes. New roots are swapped in without a
+// One renews, as drawn; another follows: it holds one long poll open at the CA, which
+// answers when the bundle, the revocations or the renewal window change. New roots are swapped in without a
 // new certificate, and each poll tells the CA which bundle this side is on, so that it
 // knows when a new root can be put to use. Every change of the snapshot is made under one
 // lock and from the snapshot that it replaces, so that the sequence never goes back.
 //
-// Both belong to the Source and are gone when [Source.Close] returns. There is at most one
+// The third checks the connections that are open, when the second has learned something. All
+// belong to the Source and are gone when [Source.Close] returns. There is at most one
 // request for a certificate at a time.
 //
 // A bundle that does not vouch for the own certificate is not adopted: the certificate is
@@ -49,8 +50,32 @@
 // roots of that moment (X509-SVID, section 5). A valid certificate of the trust domain is
 // not enough: each configuration has an [Authorizer], and there is no default.
 //
+// # Revocation
+//
+// The CA says within a second what it has revoked: certificates, by their serial numbers,
+// and authorities, by their keys. From then on no handshake and no resumed session succeeds
+// with such a leaf, nor over a chain with such an authority, unless another chain leads to a
+// root as well; the error wraps [ErrRevoked]. What has expired is forgotten.
+//
+// A connection that is open was let in earlier. crypto/tls does not say which connection it
+// verifies, so this needs the connection itself: those of a [Listener] and a [Dialer] are
+// closed, at once, when their peer would be refused by now for its identity, its chain, the
+// roots or a revocation. That the peer's certificate has expired meanwhile is no reason, and
+// the [Authorizer] is not asked again. With ServerTLS and ClientTLS alone an open connection
+// stays open.
+//
+// A certificate of this side that is revoked makes handshakes fail here, and is replaced if
+// the credential can be used again; it is not shown to the CA any more.
+//
+// A Source knows of revocations from its first poll on, milliseconds after Open has
+// returned, and no connection of a Listener or a Dialer from before survives it. A CA that
+// cannot be reached, or is too old to say, is no reason to refuse anybody: certificates are
+// short-lived for that case. [Status] says how old the knowledge is.
+//
 // # Failure
 //
 // A failed renewal changes nothing but [Source.Status]. After expiry handshakes fail with
-// [ErrExpired] on this side rather than with an alert that blames the peer.
+// [ErrExpired] on this side rather than with an alert that blames the peer. How long a
+// server asks to be left alone (Retry-After) is kept to, unless the certificate would
+// expire meanwhile: then it is asked shortly before.
 package client

@@ -13,6 +13,11 @@ import (
 // side has expired and no new one could be obtained.
 var ErrExpired = errors.New("identity has expired")
 
+// ErrRevoked is wrapped by the errors of handshakes and connections whose peer's
+// certificate, or an authority above it, was revoked; and by those that fail because the
+// certificate of this side was. They name which.
+var ErrRevoked = errors.New("revoked by the CA")
+
 // ServerError is a refusal by the CA: an answer that it gave on purpose.
 type ServerError struct {
 	Server     string        // base URL of the server that answered
@@ -58,6 +63,30 @@ func (e *ServerError) Final() bool {
 func isFinal(err error) bool {
 	var refusal *ServerError
 	return errors.As(err, &refusal) && refusal.Final()
+}
+
+// isRevoked reports whether the CA has refused a certificate because it is revoked.
+func isRevoked(err error) bool {
+	var refusal *ServerError
+	return errors.As(err, &refusal) && refusal.Code == "revoked"
+}
+
+// askedToWait returns how long the servers that refused ask to wait, the longest if there
+// are several; 0 if none does.
+func askedToWait(err error) time.Duration {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *ServerError:
+		return e.RetryAfter
+	case interface{ Unwrap() error }:
+		return askedToWait(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var longest time.Duration
+		for _, inner := range e.Unwrap() {
+			longest = max(longest, askedToWait(inner))
+		}
+		return longest
+	}
+	return 0
 }
 
 // printable makes outside text safe for a log line: no control characters, and short.

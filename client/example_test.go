@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,80 @@ func ExampleSource_ClientTLS() {
 	// pando client: peer spiffe://example.org/web: not among those allowed here
 }
 
+func ExampleSource_Listener() {
+	config, stop := client.StartPando("spiffe://example.org/web")
+	defer stop()
+	source, err := client.Open(context.Background(), config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := client.PeerID(r.TLS)
+		if err != nil {
+			http.Error(w, "no identity", http.StatusForbidden)
+			return
+		}
+		fmt.Fprintf(w, "hello %s over %s", peer, r.Proto)
+	})}
+	// Connections whose peer is revoked end while they are open.
+	stopped := serve(server, source.Listener(inner, client.ListenerConfig{
+		Authorize:  client.AuthorizePath(source.TrustDomain(), "/*"),
+		NextProtos: []string{"h2", "http/1.1"},
+	}))
+	defer stopped()
+
+	// The same workload calls itself here.
+	dialer := source.Dialer(client.DialerConfig{Authorize: client.AuthorizeID(source.ID()), NextProtos: []string{"h2", "http/1.1"}})
+	self := &http.Client{Transport: &http.Transport{DialTLSContext: dialer.DialContext, ForceAttemptHTTP2: true}}
+	defer self.CloseIdleConnections()
+	fmt.Println(get(self, "https://"+inner.Addr().String()))
+	// Output: hello spiffe://example.org/web over HTTP/2.0
+}
+
+func ExampleDialer_DialContext() {
+	config, stop := client.StartPando("spiffe://example.org/web")
+	defer stop()
+	source, err := client.Open(context.Background(), config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	echo := source.Listener(inner, client.ListenerConfig{Authorize: client.AuthorizeID(source.ID())})
+	defer echo.Close()
+	go func() {
+		conn, err := echo.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.Copy(conn, conn)
+	}()
+
+	// Any protocol: what comes is a connection in mutual TLS.
+	dialer := source.Dialer(client.DialerConfig{Authorize: client.AuthorizeID(source.ID())})
+	conn, err := dialer.DialContext(context.Background(), "tcp", inner.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintln(conn, "an echo")
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	fmt.Print(line, err)
+	// Output:
+	// an echo
+	// <nil>
+}
+
 func ExampleSource_Updates() {
 	config, stop := client.StartPando("spiffe://example.org/web")
 	defer stop()
@@ -145,6 +220,19 @@ func listenAndServe(server *http.Server) (address string, stop func()) {
 		server.ServeTLS(l, "", "") // the certificates are in TLSConfig
 	}()
 	return "https://" + l.Addr().String(), func() {
+		server.Close()
+		<-done
+	}
+}
+
+// serve serves on a listener whose connections are in TLS.
+func serve(server *http.Server, l net.Listener) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Serve(l)
+	}()
+	return func() {
 		server.Close()
 		<-done
 	}

@@ -40,6 +40,8 @@ type fakePando struct {
 	// pollHook is hook for the polls.
 	pollHook func(n int, w http.ResponseWriter, r *http.Request, p fakePoll) bool
 
+	fakeRevocations // guarded by mu
+
 	mu       sync.Mutex
 	roots    []*x509.Certificate
 	sequence uint64

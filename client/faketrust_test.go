@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,14 @@ type fakePoll struct {
 	Peer  string // serial number of the client certificate in hex
 	After uint64
 	Wait  time.Duration
+
+	Revocations bool // whether they are asked for, and after which
+	RevokedPast uint64
 }
+
+// MarshalText writes what UnmarshalText reads.
+func (n serial) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+func (k keyID) MarshalText() ([]byte, error)  { return []byte(hex.EncodeToString(k[:])), nil }
 
 // serveTrust answers a poll when there is something newer, or its time is over.
 func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
@@ -26,6 +34,10 @@ func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, err := readPoll(r)
+	if p.Revocations && f.ignorant {
+		writeProblem(w, 400, "invalid_request", "query.revocations_after: unknown query parameter")
+		return
+	}
 	if err != nil {
 		f.complain("poll: %v", err)
 		writeProblem(w, 400, "invalid_request", err.Error())
@@ -41,7 +53,7 @@ func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
 	f.await(r.Context(), p)
 	f.mu.Lock()
 	window := f.windows[p.Peer]
-	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window}
+	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window, Revocations: f.revokedSince(p)}
 	f.mu.Unlock()
 	json.NewEncoder(w).Encode(a)
 }
@@ -59,8 +71,63 @@ func readPoll(r *http.Request) (fakePoll, error) {
 	if p.After, err = strconv.ParseUint(r.URL.Query().Get("after"), 10, 64); err != nil {
 		return p, err
 	}
+	if p.Revocations = r.URL.Query().Has("revocations_after"); p.Revocations {
+		if p.RevokedPast, err = strconv.ParseUint(r.URL.Query().Get("revocations_after"), 10, 64); err != nil {
+			return p, err
+		}
+	}
 	p.Wait, err = time.ParseDuration(r.URL.Query().Get("wait"))
 	return p, err
+}
+
+// fakeRevocations is what a fake Pando says is revoked.
+type fakeRevocations struct {
+	silent      bool // it is too old to say so
+	ignorant    bool // and refuses to be asked
+	serials     []serial
+	authorities []keyID
+	base        uint64 // added to the number of serials it is the sequence
+	page        int    // serials in an answer; 0: 10 000
+	reset       bool   // the next answer is the beginning of the list
+}
+
+// revokedSince is the list for a poll. The caller holds mu.
+func (f *fakePando) revokedSince(p fakePoll) *revocationList {
+	if !p.Revocations || f.silent {
+		return nil
+	}
+	past := int(p.RevokedPast - min(p.RevokedPast, f.base))
+	l := &revocationList{Authorities: f.authorities, Reset: past > len(f.serials) || f.reset}
+	if l.Reset {
+		past, f.reset = 0, false
+	}
+	page := f.page
+	if page == 0 {
+		page = 10_000
+	}
+	end := min(past+page, len(f.serials))
+	l.Serials, l.More, l.Sequence = f.serials[past:end], end < len(f.serials), f.base+uint64(end)
+	return l
+}
+
+// newlyRevoked reports whether there is something to tell. The caller holds mu.
+func (f *fakePando) newlyRevoked(p fakePoll) bool {
+	return p.Revocations && !f.silent && (p.RevokedPast != f.base+uint64(len(f.serials)) || f.reset)
+}
+
+// revoke revokes certificates.
+func (f *fakePando) revoke(certs ...*x509.Certificate) {
+	f.change(func() {
+		for _, cert := range certs {
+			n, _ := serialOf(cert)
+			f.serials = append(f.serials, n)
+		}
+	})
+}
+
+// revokeAuthority revokes the key of an authority.
+func (f *fakePando) revokeAuthority(cert *x509.Certificate) {
+	f.change(func() { f.authorities, f.base = append(f.authorities, keyIDOf(cert)), f.base+1 })
 }
 
 // await holds a poll until there is something to tell.
@@ -72,7 +139,7 @@ func (f *fakePando) await(ctx context.Context, p fakePoll) {
 	f.mu.Unlock()
 	for {
 		f.mu.Lock()
-		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window
+		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window || f.newlyRevoked(p)
 		changed := f.changed
 		f.mu.Unlock()
 		if news {

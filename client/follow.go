@@ -24,20 +24,29 @@ const (
 	// minPoll is the least time between two polls without news, however soon the CA answers.
 	minPoll = 5 * time.Second
 
-	// ackSpread is over how long the acknowledgements of a fleet that learned of new roots
-	// at one instant are spread.
+	// ackSpread is over how long the next polls of a fleet that learned of new roots (these
+	// are the acknowledgements) or of revocations at one instant are spread.
 	ackSpread = time.Second
 
 	// absentPause is how long a CA that is too old to be followed is left alone.
 	absentPause = time.Hour
+
+	// refusedPause is the same for a CA that refuses this certificate as revoked. The list of
+	// revocations that is known stays in force.
+	refusedPause = 10 * time.Minute
+
+	// maxPages is how many parts of a list of revocations are asked for without a pause:
+	// enough for all that is kept, at 10 000 each.
+	maxPages = 500
 )
 
 // errAbsent says that no server knows the trust poll.
 var errAbsent = errors.New("the CA is too old to be followed")
 
-// follower learns of new roots, and of renewals ahead of time, when the CA announces them.
-// It polls GET /v1/trust: the CA holds the request until there is something newer than
-// after, and after is the acknowledgement of the sequence that this side is on.
+// follower learns of new roots, of revocations, and of renewals ahead of time, when the CA
+// announces them. It polls GET /v1/trust: the CA holds the request until there is something
+// newer than after and revocations_after, and after is the acknowledgement of the sequence
+// that this side is on.
 //
 // It keeps its connection, because a fleet that polls every half minute would otherwise
 // spend the CA's time on handshakes. The connection lasts as long as the certificate that
@@ -52,10 +61,16 @@ type follower struct {
 	preferred int // index of the server that answered last
 	failures  int // since the last success
 	answered  bool
+	plain     map[string]*x509.Certificate // by server: that it refused to be asked for revocations with
+	pages     int                          // parts of a list of revocations that came without a pause
 
 	line   *line             // nil: none is open
 	server string            // that it goes to
 	leaf   *x509.Certificate // that it was opened with
+}
+
+func newFollower(s *Source, p *pando) *follower {
+	return &follower{source: s, servers: p.servers, dial: p.dial, plain: make(map[string]*x509.Certificate)}
 }
 
 // run follows the CA until ctx ends.
@@ -91,16 +106,31 @@ func (f *follower) turn(ctx context.Context) {
 		return
 	}
 	f.outcome(err)
+	more := err == nil && f.more(cur, u)
+	if f.pages++; !more {
+		f.pages = 0
+	}
 	switch {
 	case errors.Is(err, errAbsent):
 		sleep(ctx, absentPause)
+	case isRevoked(err):
+		f.source.refusedAsRevoked(cur, time.Now())
+		sleep(polling, refusedPause)
 	case err != nil:
 		sleep(polling, backoff(f.failures, maxBackoff, err))
+	case more && f.pages < maxPages:
 	case news:
 		sleep(polling, rand.N(ackSpread)) //nolint:gosec // jitter is no secret
 	default:
 		sleep(polling, time.Until(begun.Add(min(minPoll, wait))))
 	}
+}
+
+// more reports whether there is more to be had at once: the CA says so, and the answer has
+// brought the list forward.
+func (f *follower) more(polled *snapshot, u update) bool {
+	return u.revocations != nil && u.revocations.More &&
+		f.source.snapshot.Load().revoked.cursor() != polled.revoked.cursor()
 }
 
 // poll returns the snapshot to poll with, and a context that ends when its certificate is
@@ -163,12 +193,31 @@ func isAbsent(err error) bool {
 	return errors.As(err, &refusal) && (refusal.Status == http.StatusNotFound || refusal.Status == http.StatusMethodNotAllowed)
 }
 
-// askServer polls one server, and hangs up unless it gave a good answer.
+// askServer polls one server. One that is too old for revocations may refuse a poll that
+// asks for them: it is polled without, until there is another certificate.
 func (f *follower) askServer(ctx context.Context, server string, cur *snapshot, wait time.Duration) (update, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+exchangeTimeout)
 	defer cancel()
-	target := fmt.Sprintf("%s%s?after=%d&wait=%s", server, trustPath, cur.trust.sequence, wait)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	query := fmt.Sprintf("after=%d&wait=%s", cur.trust.sequence, wait)
+	if f.plain[server] != cur.leaf() {
+		u, err := f.askFor(ctx, server, fmt.Sprintf("%s&revocations_after=%d", query, cur.revoked.cursor()), cur)
+		if !isInvalid(err) {
+			return u, err
+		}
+		f.plain[server] = cur.leaf()
+	}
+	return f.askFor(ctx, server, query, cur)
+}
+
+// isInvalid reports whether a server did not understand the request.
+func isInvalid(err error) bool {
+	var refusal *ServerError
+	return errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest
+}
+
+// askFor makes one poll, and hangs up unless it got a good answer.
+func (f *follower) askFor(ctx context.Context, server, query string, cur *snapshot) (update, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+trustPath+"?"+query, nil)
 	if err != nil {
 		return update{}, err
 	}

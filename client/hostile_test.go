@@ -37,7 +37,22 @@ func hostilePolls() map[string]struct {
 			json.NewEncoder(rw).Encode(a)
 		}
 	}
+	revocations := func(text string) func(*world, http.ResponseWriter, *http.Request) {
+		return body(200, `{"bundle":{"trust_domain":"example.org","sequence":7},"revocations":`+text+`}`)
+	}
 	return map[string]bad{
+		"revocations that are none":        {revocations(`[]`), "decode answer"},
+		"a serial number that is short":    {revocations(`{"sequence":1,"serials":["00"]}`), "38 hex digits"},
+		"a serial number that is a number": {revocations(`{"sequence":1,"serials":[7]}`), "decode answer"},
+		"a serial number that is no hex":   {revocations(`{"sequence":1,"serials":["` + strings.Repeat("x", 38) + `"]}`), "invalid byte"},
+		"an authority by another name":     {revocations(`{"sequence":1,"authorities":["0123456789abcdef"]}`), "64 hex digits"},
+		"a negative cursor":                {revocations(`{"sequence":-1}`), "decode answer"},
+		"a cursor beyond all":              {revocations(`{"sequence":18446744073709551616}`), "decode answer"},
+		"a thousand and one authorities": {edited(func(_ *world, a *trustAnswer) {
+			a.Revocations = &revocationList{Sequence: 1, Authorities: make([]keyID, maxRevokedAuthorities+1)}
+		}), "more than 1000 revoked authorities"},
+		"revocations that say nothing": {revocations(`null`), ""},
+
 		"not JSON":                 {body(200, "<html>welcome"), "decode answer"},
 		"nothing":                  {body(200, ""), "decode answer"},
 		"JSON null":                {body(200, "null"), "trust domain"},
@@ -271,8 +286,14 @@ func FuzzTrustAnswer(f *testing.F) {
 	f.Add(must(json.Marshal(trustAnswer{Bundle: p.bundleNow(), Renewal: &renewal{Start: time.Now()}})))
 	f.Add([]byte(`{"bundle":{"trust_domain":"example.org","sequence":18446744073709551615},"renewal":null}`))
 	f.Add(bytes.Repeat([]byte(`{"bundle":`), 100))
+	f.Add(must(json.Marshal(trustAnswer{Bundle: p.bundleNow(), Revocations: &revocationList{
+		Sequence: 9, Serials: []serial{{}, randomSerial(time.Now().Add(time.Hour))}, Authorities: []keyID{{}, keyIDOf(p.root)}, More: true,
+	}})))
+	f.Add([]byte(`{"bundle":{"trust_domain":"example.org","sequence":1},"revocations":{"sequence":1,"serials":null,"authorities":[null],"reset":true}}`))
 	known := must(configuredTrust(p.bundle()))
 	known.sequence, known.learned = 6, true
+	now := time.Now()
+	before, _, _ := (*revocations)(nil).with(&revocationList{Sequence: 5, Serials: []serial{randomSerial(now.Add(time.Hour))}}, now)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		u, err := learned(body, known)
 		if err != nil {
@@ -280,6 +301,19 @@ func FuzzTrustAnswer(f *testing.F) {
 		}
 		if u.trust != known && (u.trust.sequence <= 6 || u.trust.domain != known.domain || len(u.trust.roots) == 0) {
 			t.Errorf("learned %+v", u.trust)
+		}
+		l := u.revocations
+		if l == nil {
+			return
+		}
+		after, _, err := before.with(l, now)
+		if err != nil || after.cursor() < before.cursor() && !l.Reset || after.count() < before.count() && (!l.Reset || l.More) {
+			t.Errorf("learned %+v, %v", after, err)
+		}
+		for _, n := range l.Serials {
+			if n.notAfter() >= now.Unix() && !after.serials.has(n) {
+				t.Errorf("%s is missing", n)
+			}
 		}
 	})
 }

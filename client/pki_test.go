@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"math/big"
 	"net/url"
@@ -79,11 +80,23 @@ func newSerial() *big.Int {
 	return new(big.Int).SetBytes(serial[:])
 }
 
+// newSerialUntil is a serial number as Pando gives to a leaf that ends then.
+func newSerialUntil(notAfter time.Time) *big.Int {
+	n := randomSerial(notAfter)
+	return new(big.Int).SetBytes(n[:])
+}
+
+func randomSerial(notAfter time.Time) (n serial) {
+	rand.Read(n[:])
+	binary.BigEndian.PutUint32(n[:], uint32(notAfter.Unix()))
+	return n
+}
+
 // leafTemplate is a workload's certificate for d from now on.
 func leafTemplate(id string, d time.Duration) *x509.Certificate {
 	notBefore := time.Now().Add(-min(time.Minute, d/10)).Truncate(time.Second)
 	return &x509.Certificate{
-		SerialNumber: newSerial(), NotBefore: notBefore, NotAfter: notBefore.Add(d),
+		SerialNumber: newSerialUntil(notBefore.Add(d)), NotBefore: notBefore, NotAfter: notBefore.Add(d),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs:        []*url.URL{must(url.Parse(id))},

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -16,6 +15,10 @@ const (
 	// maxBackoff is the most that any retry waits: the fraction of the shortest renewal
 	// window in earnest use (6 minutes, for one hour) that leaves several tries in it.
 	maxBackoff = time.Minute
+
+	// lastTry is how long before its certificate expires a workload asks again, whatever the
+	// server said: time for one exchange that hangs.
+	lastTry = exchangeTimeout
 
 	// maxNap is how long the renewal loop sleeps at most. Timers stop while a machine is
 	// suspended and do not follow the wall clock when it is set; looking at it this often
@@ -62,10 +65,13 @@ func (s *snapshot) due(wall time.Time, age time.Duration) time.Duration {
 // successor obtains what follows cur: by renewal while it is valid, and by enrolment after
 // that, or when the CA will not renew it.
 func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*snapshot, error) {
-	if cur.expired(now) {
+	if cur.dead(now) {
 		return s.pando.enrol(ctx, cur.stranger(), cur.id)
 	}
 	next, err := s.pando.renew(ctx, cur)
+	if isRevoked(err) {
+		s.refusedAsRevoked(cur, now)
+	}
 	if !isFinal(err) || s.pando.credential.read == nil {
 		return next, err
 	}
@@ -77,31 +83,30 @@ func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*
 }
 
 // backoff returns how long to wait after this many failures in a row, of which err is the
-// last: full jitter below a bound that doubles up to limit, and never less than what the
+// last: full jitter below a bound that doubles up to limit, and never less than what a
 // server asks for.
 func backoff(failures int, limit time.Duration, err error) time.Duration {
-	var refusal *ServerError
-	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
-		// Jitter on top, or all whom one outage turned away would come back at once. What the
-		// server asks for does not count for more than the certificate's life.
-		wait := refusal.RetryAfter
-		if limit < maxBackoff {
-			wait = min(wait, max(limit, baseBackoff))
-		}
-		return wait + rand.N(baseBackoff) //nolint:gosec // jitter is no secret
+	if asked := askedToWait(err); asked > 0 {
+		// Jitter on top, or all whom one outage turned away would come back at once.
+		return asked + rand.N(baseBackoff) //nolint:gosec // jitter is no secret
 	}
 	bound := baseBackoff << min(failures-1, 10)
 	return rand.N(min(bound, max(limit, baseBackoff))) + 1 //nolint:gosec // jitter is no secret
 }
 
-// retryLimit bounds the pauses before a certificate expires, so that several tries are left
-// however short it lives.
-func (s *snapshot) retryLimit(now time.Time) time.Duration {
+// pause returns how long to wait after a failed renewal: as backoff has it, with several
+// tries before the certificate expires, however short it lives. What a server asks for is
+// kept to the second unless the certificate would be lost over it.
+func (s *snapshot) pause(failures int, err error, now time.Time) time.Duration {
 	left := s.leaf().NotAfter.Sub(now)
-	if left <= 0 {
-		return maxBackoff
+	switch {
+	case s.withdrawn != nil && isFinal(err):
+		return backoff(failures, refusedPause, err)
+	case s.dead(now):
+		return backoff(failures, maxBackoff, err)
 	}
-	return min(maxBackoff, left/4)
+	wait := backoff(failures, min(maxBackoff, left/4), err)
+	return min(wait, max(left-min(lastTry, left/4), baseBackoff))
 }
 
 // nap waits for d, or until the snapshot is replaced, and reports whether ctx is still alive.

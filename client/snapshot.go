@@ -23,6 +23,8 @@ type snapshot struct {
 	issuer      string              // ID of the authority that signed it
 	trust       *trust
 	announced   *trust // newer roots of the CA that do not vouch for the certificate; nil: none
+	revoked     *revocations
+	withdrawn   error // why the certificate is of no use before it expires, wraps ErrRevoked; nil: it is
 	window      window
 	told        window        // the last window that the CA gave, sensible or not
 	obtained    time.Time     // with the monotonic clock, which no jump of the wall clock moves
@@ -42,6 +44,14 @@ func (s *snapshot) serial() string { return fmt.Sprintf("%038x", s.leaf().Serial
 
 // expired reports whether no peer will accept the certificate any more.
 func (s *snapshot) expired(now time.Time) bool { return now.After(s.leaf().NotAfter) }
+
+// dead reports whether the CA will not renew the certificate any more either.
+func (s *snapshot) dead(now time.Time) bool {
+	return s.expired(now) || s.revoked.leaf(s.leaf()) != nil
+}
+
+// judge is what this side judges the certificates of its peers by.
+func (s *snapshot) judge() judge { return judge{s.trust, s.revoked} }
 
 // maxAhead is how far ahead of the local clock a new certificate may begin. The CA
 // backdates by a minute; a machine whose clock is behind by more than this cannot tell a
@@ -128,8 +138,12 @@ func (s *snapshot) trimmed(w window) window {
 
 // contact is how to talk to the CA with this certificate.
 func (s *snapshot) contact() contact {
-	return contact{trust: s.trust, announced: s.announced, client: &s.certificate}
+	c := s.stranger()
+	c.client = &s.certificate
+	return c
 }
 
 // stranger is how to talk to the CA without it.
-func (s *snapshot) stranger() contact { return contact{trust: s.trust, announced: s.announced} }
+func (s *snapshot) stranger() contact {
+	return contact{trust: s.trust, announced: s.announced, revoked: s.revoked}
+}

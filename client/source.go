@@ -21,9 +21,11 @@ type Source struct {
 
 	snapshot atomic.Pointer[snapshot] // never nil once Open returned; stored by install only
 	wake     chan struct{}            // holds one when the snapshot was replaced since run looked
+	recheck  chan struct{}            // holds one when trust or revocations were since watch looked
+	guard    guard                    // the open connections
 
-	cancel context.CancelFunc // ends run and follow
-	group  sync.WaitGroup     // of both
+	cancel context.CancelFunc // ends run, follow and watch
+	group  sync.WaitGroup     // of the three
 
 	mu            sync.Mutex // guards what follows
 	lastSuccess   time.Time
@@ -36,6 +38,8 @@ type Source struct {
 	interrupt     context.CancelFunc // ends the poll of the certificate that is replaced; nil: there was none yet
 	watchers      map[chan Status]func() bool
 	closed        bool
+
+	revocationsUpdated time.Time
 }
 
 // Open obtains an identity and returns a Source that keeps it. It tries again, with
@@ -49,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 	}
 	s := &Source{
 		log: set.log, pando: set.pando,
-		wake: make(chan struct{}, 1), watchers: make(map[chan Status]func() bool),
+		wake: make(chan struct{}, 1), recheck: make(chan struct{}, 1), watchers: make(map[chan Status]func() bool),
 	}
 	first, err := s.start(ctx, set, cfg.Certificate)
 	if err != nil {
@@ -60,9 +64,10 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	f := &follower{source: s, servers: set.pando.servers, dial: set.pando.dial}
+	f := newFollower(s, set.pando)
 	s.group.Go(func() { s.run(running) })
 	s.group.Go(func() { f.run(running) })
+	s.group.Go(func() { s.watch(running) })
 	return s, nil
 }
 
@@ -126,7 +131,7 @@ func (s *Source) ID() spiffeid.ID { return s.snapshot.Load().id }
 func (s *Source) TrustDomain() spiffeid.TrustDomain { return s.snapshot.Load().trust.domain }
 
 // Certificate returns the current certificate with its key, chain and parsed leaf, or an
-// error that wraps [ErrExpired]. It is shared: do not change it. It costs nothing and must
+// error that wraps [ErrExpired] or [ErrRevoked]. It is shared: do not change it. It costs nothing and must
 // not be kept, since it is replaced.
 func (s *Source) Certificate() (*tls.Certificate, error) {
 	cur := s.snapshot.Load()
@@ -143,24 +148,31 @@ func (s *Source) Roots() []*x509.Certificate {
 	return append(make([]*x509.Certificate, 0, len(roots)), roots...)
 }
 
-// live returns a clear error once the identity has expired.
+// live returns a clear error once the identity has expired or is revoked.
 func (s *Source) live(cur *snapshot, now time.Time) error {
-	if !cur.expired(now) {
+	var err error
+	switch {
+	case cur.expired(now):
+		err = fmt.Errorf("pando client: %s: %w at %s", cur.id, ErrExpired, cur.leaf().NotAfter.UTC().Format(time.RFC3339))
+	case cur.withdrawn != nil:
+		err = fmt.Errorf("pando client: own %w", cur.withdrawn)
+	default:
 		return nil
 	}
 	s.mu.Lock()
 	cause := s.lastError
 	s.mu.Unlock()
-	err := fmt.Errorf("pando client: %s: %w at %s", cur.id, ErrExpired, cur.leaf().NotAfter.UTC().Format(time.RFC3339))
 	if cause != nil {
 		err = fmt.Errorf("%w; last cause: %w", err, cause)
 	}
 	return err
 }
 
-// Close ends the renewal, the poll of the trust and every watch, and returns when nothing of the Source is running
-// any more. The TLS configurations keep working with the last identity until it expires, so
-// that requests in flight can be drained. It never fails, and may be called again.
+// Close ends the renewal, the poll of the trust, every watch, and the checks of open
+// connections, and returns when nothing of the Source is running any more. Connections stay
+// open: they are their owners'. The TLS configurations keep working with the last identity
+// until it expires, so that requests in flight can be drained. It never fails, and may be
+// called again.
 func (s *Source) Close() error {
 	s.cancel()
 	s.group.Wait()

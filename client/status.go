@@ -19,6 +19,13 @@ type Status struct {
 	BundleSequence uint64    // of the trust bundle; 0 until the CA has sent one
 	BundleUpdated  time.Time // when that bundle was adopted; zero until the CA has sent one
 
+	// Revoked says that the CA has revoked the certificate or its issuer, so that nobody
+	// accepts it any more: handshakes fail until there is another one.
+	Revoked             bool
+	RevokedCertificates int       // all that are known to be revoked and have not expired
+	RevocationSequence  uint64    // of the last revocation that is known; 0: none
+	RevocationsUpdated  time.Time // when the CA last said what is revoked; zero: never, if it is too old for that
+
 	LastSuccess time.Time // when the certificate came
 	LastFailure time.Time // zero if none ever failed
 	LastError   error     // why the last try failed; nil after a success
@@ -34,8 +41,8 @@ type Status struct {
 // Expired reports whether the certificate was past its end at now.
 func (st Status) Expired(now time.Time) bool { return now.After(st.NotAfter) }
 
-// Status returns the state of now. A health check should fail when it has expired, and warn
-// when it is overdue.
+// Status returns the state of now. A health check should fail when it has expired or is
+// revoked, and warn when it is overdue.
 func (s *Source) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,6 +57,8 @@ func (s *Source) status() Status {
 		NotBefore: cur.leaf().NotBefore, NotAfter: cur.leaf().NotAfter,
 		RenewalDue: cur.window.start, RenewalOverdue: cur.window.end, BundleSequence: cur.trust.sequence,
 		BundleUpdated: s.bundleUpdated, Following: s.following, FollowError: s.followError,
+		Revoked: cur.withdrawn != nil, RevokedCertificates: cur.revoked.count(),
+		RevocationSequence: cur.revoked.cursor(), RevocationsUpdated: s.revocationsUpdated,
 		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, LastError: s.lastError, Failures: s.failures,
 	}
 }
@@ -61,14 +70,14 @@ func (s *Source) failed(cur *snapshot, err error, now time.Time) time.Duration {
 	s.lastFailure, s.lastError = now, err
 	failures := s.failures
 	s.mu.Unlock()
-	delay := backoff(failures, cur.retryLimit(now), err)
+	delay := cur.pause(failures, err, now)
 	s.log.Warn("renewal failed", "spiffe_id", cur.id, "error", err, "failures", failures,
 		"retry_in", delay, "not_after", cur.leaf().NotAfter)
 	return delay
 }
 
 // Updates returns a channel that carries the current status at once and then one after
-// each new certificate and each new trust bundle; failures are not sent. A reader that is
+// each new certificate, each new trust bundle, and the revocation of the own certificate; failures are not sent. A reader that is
 // slow sees the latest only, and slows nobody. The channel is closed when ctx ends or the
 // Source is closed:
 //

@@ -15,7 +15,8 @@ import (
 // The configuration is the caller's to add to (NextProtos, say) before first use, but
 // ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
 // are left on: a resumed session is verified like a new one, and never outlives the
-// certificate of either side.
+// certificate of either side. A connection that is open is not looked at again; see
+// [Source.Listener] for that.
 func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -39,6 +40,8 @@ func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 // which would insist on the host name; VerifyConnection verifies chain, validity, usage and
 // identity instead, and runs in every handshake. Clearing either breaks the configuration.
 //
+// A connection that is open is not looked at again; see [Source.Dialer] for that.
+//
 // There is no session cache unless the caller sets one; a session that is resumed from it
 // is verified like a new one.
 func (s *Source) ClientTLS(authorize Authorizer) *tls.Config {
@@ -59,18 +62,25 @@ func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls
 		panic("pando client: nil Authorizer: say who may be talked to, as with AuthorizeID")
 	}
 	return func(state tls.ConnectionState) error {
-		now := time.Now()
-		cur := s.snapshot.Load()
-		if err := s.live(cur, now); err != nil {
-			return err
-		}
-		id, _, err := cur.trust.verify(state.PeerCertificates, usage, now)
-		if err != nil {
-			return fmt.Errorf("pando client: peer: %w", err)
-		}
-		if err := authorize(Peer{ID: id, Certificate: state.PeerCertificates[0]}); err != nil {
-			return fmt.Errorf("pando client: peer %s: %w", id, err)
-		}
-		return nil
+		_, err := s.admit(state.PeerCertificates, usage, authorize)
+		return err
 	}
+}
+
+// admit decides whether the two ends of a connection may talk, and returns the chain of the
+// peer's certificate that counts.
+func (s *Source) admit(certs []*x509.Certificate, usage x509.ExtKeyUsage, authorize Authorizer) ([]*x509.Certificate, error) {
+	now := time.Now()
+	cur := s.snapshot.Load()
+	if err := s.live(cur, now); err != nil {
+		return nil, err
+	}
+	id, chain, err := cur.judge().verify(certs, usage, now)
+	if err != nil {
+		return nil, fmt.Errorf("pando client: peer: %w", err)
+	}
+	if err := authorize(Peer{ID: id, Certificate: certs[0]}); err != nil {
+		return nil, fmt.Errorf("pando client: peer %s: %w", id, err)
+	}
+	return chain, nil
 }

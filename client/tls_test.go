@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -17,14 +18,18 @@ import (
 
 // fixed returns a Source that holds what a test gives it, and renews nothing.
 func fixed(t *trust, cert tls.Certificate) *Source {
-	s := &Source{watchers: make(map[chan Status]func() bool)}
+	s := &Source{watchers: make(map[chan Status]func() bool), log: slog.New(slog.DiscardHandler)}
 	s.snapshot.Store(fixedSnapshot(t, cert))
 	return s
 }
 
 func fixedSnapshot(t *trust, cert tls.Certificate) *snapshot {
 	id := must(spiffeid.FromCertificate(cert.Leaf))
-	return &snapshot{id: id, certificate: cert, trust: t}
+	s := &snapshot{id: id, certificate: cert, trust: t}
+	for _, der := range cert.Certificate {
+		s.chain = append(s.chain, must(x509.ParseCertificate(der)))
+	}
+	return s
 }
 
 // rootsOf returns a trust of these roots.
@@ -207,6 +212,24 @@ func TestResumedSessionsAreVerifiedAgain(t *testing.T) {
 		"the server's own identity expired": {func(server, _ *Source, _ *atomic.Bool) {
 			server.snapshot.Store(fixedSnapshot(both, expired()))
 		}, "server: pando client: spiffe://example.org/web: identity has expired"},
+		"the client was revoked": {func(server, client *Source, _ *atomic.Bool) {
+			server.knowing([]*x509.Certificate{client.snapshot.Load().leaf()})
+		}, "server: pando client: peer: certificate of spiffe://example.org/peer: serial number "},
+		"the server was revoked": {func(server, client *Source, _ *atomic.Bool) {
+			client.knowing([]*x509.Certificate{server.snapshot.Load().leaf()})
+		}, "client: pando client: peer: certificate of spiffe://example.org/web: serial number "},
+		"the client's issuer was revoked": {func(server, _ *Source, _ *atomic.Bool) {
+			server.snapshot.Store(fixedSnapshot(both, next.identity(leafTemplate("spiffe://example.org/web", time.Hour))))
+			server.knowing(nil, old.issuer)
+		}, "server: pando client: peer: certificate of spiffe://example.org/peer: authority "},
+		"the server's own certificate was revoked": {func(server, _ *Source, _ *atomic.Bool) {
+			server.knowing([]*x509.Certificate{server.snapshot.Load().leaf()})
+		}, "server: pando client: own certificate of spiffe://example.org/web: serial number "},
+		"somebody else was revoked": {func(server, client *Source, _ *atomic.Bool) {
+			other := next.identity(leafTemplate("spiffe://example.org/other", time.Hour)).Leaf
+			server.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
+			client.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := fixed(both, old.identity(leafTemplate("spiffe://example.org/web", time.Hour)))

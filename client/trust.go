@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -51,6 +52,11 @@ func newTrust(domain spiffeid.TrustDomain, roots []*x509.Certificate) (*trust, e
 // newerThan reports whether t replaces o. What the CA sent replaces what was configured.
 func (t *trust) newerThan(o *trust) bool {
 	return t.learned && (!o.learned || t.sequence > o.sequence)
+}
+
+// holds reports whether a certificate is one of the roots.
+func (t *trust) holds(cert *x509.Certificate) bool {
+	return slices.ContainsFunc(t.roots, cert.Equal)
 }
 
 // newer returns the trust after an answer that carries b: the bundle of b if its sequence

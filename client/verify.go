@@ -11,8 +11,8 @@ import (
 
 // verify verifies an X.509-SVID (X509-SVID, section 5; RFC 5280, section 6): a leaf for
 // usage with exactly one SPIFFE ID of this trust domain and a chain to its roots at now.
-// It returns the ID and the certificate that signed the leaf.
-func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, *x509.Certificate, error) {
+// It returns the ID and every such chain, from the leaf to a root.
+func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, [][]*x509.Certificate, error) {
 	if len(certs) == 0 {
 		return spiffeid.ID{}, nil, errors.New("no certificate")
 	}
@@ -35,16 +35,40 @@ func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now ti
 	if len(chains[0]) < 2 {
 		return spiffeid.ID{}, nil, fmt.Errorf("certificate of %s is its own root", id)
 	}
-	return id, chains[0][1], nil
+	return id, chains, nil
+}
+
+// judge is what the certificates of others are judged by.
+type judge struct {
+	trust   *trust
+	revoked *revocations
+}
+
+// verify verifies as [trust.verify] does, and that neither the leaf nor an authority above
+// it is revoked: a chain with such an authority does not count, another one may. It returns
+// the ID and the chain that counts.
+func (j judge) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, []*x509.Certificate, error) {
+	id, chains, err := j.trust.verify(certs, usage, now)
+	if err != nil {
+		return spiffeid.ID{}, nil, err
+	}
+	if err := j.revoked.leaf(certs[0]); err != nil {
+		return spiffeid.ID{}, nil, fmt.Errorf("certificate of %s: %w", id, err)
+	}
+	chain, err := j.revoked.unbroken(chains)
+	if err != nil {
+		return spiffeid.ID{}, nil, fmt.Errorf("certificate of %s: %w", id, err)
+	}
+	return id, chain, nil
 }
 
 // verifyServer verifies the certificates of one of the CA's own servers.
-func (t *trust) verifyServer(certs []*x509.Certificate, now time.Time) error {
-	want, err := spiffeid.Join(t.domain, "pando", "server")
+func (j judge) verifyServer(certs []*x509.Certificate, now time.Time) error {
+	want, err := spiffeid.Join(j.trust.domain, "pando", "server")
 	if err != nil {
 		return err
 	}
-	id, _, err := t.verify(certs, x509.ExtKeyUsageServerAuth, now)
+	id, _, err := j.verify(certs, x509.ExtKeyUsageServerAuth, now)
 	switch {
 	case err != nil:
 		return fmt.Errorf("server's certificate: %w", err)
@@ -54,12 +78,23 @@ func (t *trust) verifyServer(certs []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// verifyOwn verifies the certificate of this side as its peers will.
+// verifyOwn verifies the certificate of this side as its peers will. It returns the ID and
+// the certificate that signed the leaf.
 func (t *trust) verifyOwn(chain []*x509.Certificate, now time.Time) (spiffeid.ID, *x509.Certificate, error) {
-	if leaf := chain[0]; leaf.NotBefore.After(now) && leaf.NotBefore.Sub(now) <= maxAhead {
-		now = leaf.NotBefore // a slow clock here; whether it is valid is for the clocks of peers to say
+	id, chains, err := t.verify(chain, x509.ExtKeyUsageAny, ownTime(chain[0], now))
+	if err != nil {
+		return spiffeid.ID{}, nil, err
 	}
-	return t.verify(chain, x509.ExtKeyUsageAny, now)
+	return id, chains[0][1], nil
+}
+
+// ownTime is when to verify the own certificate at now. If it has yet to begin, the clock is
+// slow here; whether it is valid is for the clocks of peers to say.
+func ownTime(leaf *x509.Certificate, now time.Time) time.Time {
+	if leaf.NotBefore.After(now) && leaf.NotBefore.Sub(now) <= maxAhead {
+		return leaf.NotBefore
+	}
+	return now
 }
 
 // leafID checks what can be seen in the leaf alone (X509-SVID, section 5.2).

@@ -33,6 +33,17 @@ type answer struct {
 type trustAnswer struct {
 	Bundle  bundle   `json:"bundle"`
 	Renewal *renewal `json:"renewal"` // of the certificate that asked; nil: nothing is said
+	// Revocations after the cursor of the poll; nil: nothing is said, as by a CA that is older.
+	Revocations *revocationList `json:"revocations,omitempty"`
+}
+
+// revocationList is what was revoked since, as far as it has not expired.
+type revocationList struct {
+	Sequence    uint64   `json:"sequence"`    // of the last one in it: the next cursor
+	Serials     []serial `json:"serials"`     // of the certificates since the cursor, at most 10 000
+	Authorities []keyID  `json:"authorities"` // always all of them
+	More        bool     `json:"more"`        // there are further ones
+	Reset       bool     `json:"reset"`       // the CA does not know the cursor: this is the beginning of a list
 }
 
 type renewal struct {
@@ -91,6 +102,8 @@ func received(body []byte, t *trust, key crypto.Signer, want spiffeid.ID, now ti
 type update struct {
 	trust  *trust // the one that was known, unless there is a newer one
 	window window // zero: nothing is said
+	// revocations is nil if nothing is said.
+	revocations *revocationList
 }
 
 // learned reads the body of an answer to a poll that was made knowing t.
@@ -103,7 +116,10 @@ func learned(body []byte, t *trust) (update, error) {
 	if err != nil {
 		return update{}, fmt.Errorf("answer: %w", err)
 	}
-	u := update{trust: next}
+	if l := a.Revocations; l != nil && len(l.Authorities) > maxRevokedAuthorities {
+		return update{}, fmt.Errorf("answer: more than %d revoked authorities", maxRevokedAuthorities)
+	}
+	u := update{trust: next, revocations: a.Revocations}
 	if a.Renewal != nil {
 		u.window = window{start: a.Renewal.Start, end: a.Renewal.End}
 	}
