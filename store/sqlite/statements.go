@@ -9,6 +9,7 @@ func writeQueries() []string {
 		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
+		collectSQL, pruneCollectedSQL, figuresSaveSQL,
 	}
 }
 
@@ -18,5 +19,6 @@ func readQueries() []string {
 		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
+		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 	}
 }
