@@ -608,6 +608,374 @@ func (x *RenewCertificateRequest) GetCsrDer() []byte {
 	return nil
 }
 
+// GetNewestCertificateRequest asks for the newest certificate of the caller.
+type GetNewestCertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNewestCertificateRequest) Reset() {
+	*x = GetNewestCertificateRequest{}
+	mi := &file_v1_pando_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNewestCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNewestCertificateRequest) ProtoMessage() {}
+
+func (x *GetNewestCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNewestCertificateRequest.ProtoReflect.Descriptor instead.
+func (*GetNewestCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{8}
+}
+
+// GetRenewalInfoRequest names a certificate.
+type GetRenewalInfoRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial number as 38 lower-case hex digits.
+	Serial        string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRenewalInfoRequest) Reset() {
+	*x = GetRenewalInfoRequest{}
+	mi := &file_v1_pando_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRenewalInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRenewalInfoRequest) ProtoMessage() {}
+
+func (x *GetRenewalInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRenewalInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetRenewalInfoRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetRenewalInfoRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+// RenewalInfo is when a certificate is to be renewed.
+type RenewalInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The window. It lies in the past when the certificate is overdue.
+	Renewal *Renewal `protobuf:"bytes,1,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// When to ask again, since the window may move. In REST it is in the header Retry-After too.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalInfo) Reset() {
+	*x = RenewalInfo{}
+	mi := &file_v1_pando_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalInfo) ProtoMessage() {}
+
+func (x *RenewalInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalInfo.ProtoReflect.Descriptor instead.
+func (*RenewalInfo) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RenewalInfo) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+func (x *RenewalInfo) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+// Identity is a SPIFFE ID and its newest certificate, the one that ends last.
+type Identity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE ID.
+	SpiffeId string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// live; overdue: past the end of the renewal window and unexpired; expired: no longer ago than
+	// the certificate lived, a day at most; or revoked.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Serial number of the certificate, as 38 lower-case hex digits.
+	Serial string `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Name of the profile that it was issued under.
+	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	// ID of the authority that signed it.
+	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Start of the validity period.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// End of the validity period.
+	NotAfter *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// When the server wants it renewed.
+	Renewal       *Renewal `protobuf:"bytes,8,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_v1_pando_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Identity) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *Identity) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Identity) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Identity) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Identity) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Identity) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Identity) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Identity) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+// ListIdentitiesRequest selects identities. What is left empty selects everything.
+type ListIdentitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those that are live, overdue, expired or revoked.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// At most so many, 1 to 999. 0 means 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesRequest) Reset() {
+	*x = ListIdentitiesRequest{}
+	mi := &file_v1_pando_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesRequest) ProtoMessage() {}
+
+func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListIdentitiesRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListIdentitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListIdentitiesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListIdentitiesResponse is a page of a listing. With a state it may hold fewer than were asked
+// for, or none, and still not be the last.
+type ListIdentitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by SPIFFE ID.
+	Identities []*Identity `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Where the next page begins; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesResponse) Reset() {
+	*x = ListIdentitiesResponse{}
+	mi := &file_v1_pando_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesResponse) ProtoMessage() {}
+
+func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListIdentitiesResponse) GetIdentities() []*Identity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *ListIdentitiesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Certificate is the record of an issued certificate.
 type Certificate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -635,7 +1003,8 @@ type Certificate struct {
 	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
 	// When it was revoked; unset when it is not.
 	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
-	// How the caller was authenticated: join_token, jwt, mtls or internal.
+	// How the caller was authenticated: join_token, jwt, mtls or internal; pre_renew when Pando
+	// renewed it by itself.
 	Method string `protobuf:"bytes,13,opt,name=method,proto3" json:"method,omitempty"`
 	// Who asked for it: a SPIFFE ID, issuer and subject, or the ID of a join token.
 	Caller string `protobuf:"bytes,14,opt,name=caller,proto3" json:"caller,omitempty"`
@@ -655,7 +1024,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_v1_pando_proto_msgTypes[8]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +1036,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[8]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +1049,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{8}
+	return file_v1_pando_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Certificate) GetSerial() string {
@@ -827,7 +1196,7 @@ type GetCertificateRequest struct {
 
 func (x *GetCertificateRequest) Reset() {
 	*x = GetCertificateRequest{}
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1208,7 @@ func (x *GetCertificateRequest) String() string {
 func (*GetCertificateRequest) ProtoMessage() {}
 
 func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1221,7 @@ func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCertificateRequest.ProtoReflect.Descriptor instead.
 func (*GetCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+	return file_v1_pando_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetCertificateRequest) GetSerial() string {
@@ -883,7 +1252,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1264,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1277,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+	return file_v1_pando_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListCertificatesRequest) GetSpiffeId() string {
@@ -966,7 +1335,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1347,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1360,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+	return file_v1_pando_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -1017,7 +1386,7 @@ type GetBundleRequest struct {
 
 func (x *GetBundleRequest) Reset() {
 	*x = GetBundleRequest{}
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1398,7 @@ func (x *GetBundleRequest) String() string {
 func (*GetBundleRequest) ProtoMessage() {}
 
 func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1411,7 @@ func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetBundleRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+	return file_v1_pando_proto_rawDescGZIP(), []int{18}
 }
 
 // GetBundleResponse is the trust bundle in both forms.
@@ -1059,7 +1428,7 @@ type GetBundleResponse struct {
 
 func (x *GetBundleResponse) Reset() {
 	*x = GetBundleResponse{}
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1440,7 @@ func (x *GetBundleResponse) String() string {
 func (*GetBundleResponse) ProtoMessage() {}
 
 func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1453,7 @@ func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetBundleResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{13}
+	return file_v1_pando_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetBundleResponse) GetBundle() *Bundle {
@@ -1115,7 +1484,7 @@ type GetTrustRequest struct {
 
 func (x *GetTrustRequest) Reset() {
 	*x = GetTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1496,7 @@ func (x *GetTrustRequest) String() string {
 func (*GetTrustRequest) ProtoMessage() {}
 
 func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1509,7 @@ func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{14}
+	return file_v1_pando_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTrustRequest) GetAfter() uint64 {
@@ -1170,7 +1539,7 @@ type GetTrustResponse struct {
 
 func (x *GetTrustResponse) Reset() {
 	*x = GetTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1551,7 @@ func (x *GetTrustResponse) String() string {
 func (*GetTrustResponse) ProtoMessage() {}
 
 func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1564,7 @@ func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{15}
+	return file_v1_pando_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTrustResponse) GetBundle() *Bundle {
@@ -1223,7 +1592,7 @@ type WatchTrustRequest struct {
 
 func (x *WatchTrustRequest) Reset() {
 	*x = WatchTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1604,7 @@ func (x *WatchTrustRequest) String() string {
 func (*WatchTrustRequest) ProtoMessage() {}
 
 func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1617,7 @@ func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustRequest.ProtoReflect.Descriptor instead.
 func (*WatchTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{16}
+	return file_v1_pando_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchTrustRequest) GetAfter() uint64 {
@@ -1271,7 +1640,7 @@ type WatchTrustResponse struct {
 
 func (x *WatchTrustResponse) Reset() {
 	*x = WatchTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1652,7 @@ func (x *WatchTrustResponse) String() string {
 func (*WatchTrustResponse) ProtoMessage() {}
 
 func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1665,7 @@ func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustResponse.ProtoReflect.Descriptor instead.
 func (*WatchTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{17}
+	return file_v1_pando_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchTrustResponse) GetBundle() *Bundle {
@@ -1352,7 +1721,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1733,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1746,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{18}
+	return file_v1_pando_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Authority) GetId() string {
@@ -1496,7 +1865,7 @@ type GetAuthorityRequest struct {
 
 func (x *GetAuthorityRequest) Reset() {
 	*x = GetAuthorityRequest{}
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1877,7 @@ func (x *GetAuthorityRequest) String() string {
 func (*GetAuthorityRequest) ProtoMessage() {}
 
 func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1890,7 @@ func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuthorityRequest.ProtoReflect.Descriptor instead.
 func (*GetAuthorityRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{19}
+	return file_v1_pando_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetAuthorityRequest) GetId() string {
@@ -1540,7 +1909,7 @@ type ListAuthoritiesRequest struct {
 
 func (x *ListAuthoritiesRequest) Reset() {
 	*x = ListAuthoritiesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1921,7 @@ func (x *ListAuthoritiesRequest) String() string {
 func (*ListAuthoritiesRequest) ProtoMessage() {}
 
 func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1934,7 @@ func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{20}
+	return file_v1_pando_proto_rawDescGZIP(), []int{26}
 }
 
 // ListAuthoritiesResponse is all authorities.
@@ -1579,7 +1948,7 @@ type ListAuthoritiesResponse struct {
 
 func (x *ListAuthoritiesResponse) Reset() {
 	*x = ListAuthoritiesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1960,7 @@ func (x *ListAuthoritiesResponse) String() string {
 func (*ListAuthoritiesResponse) ProtoMessage() {}
 
 func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1973,7 @@ func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{21}
+	return file_v1_pando_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
@@ -1643,7 +2012,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +2024,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +2037,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{22}
+	return file_v1_pando_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Job) GetName() string {
@@ -1750,7 +2119,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2131,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2144,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{23}
+	return file_v1_pando_proto_rawDescGZIP(), []int{29}
 }
 
 // ListJobsResponse is all jobs.
@@ -1789,7 +2158,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2170,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2183,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{24}
+	return file_v1_pando_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1835,7 +2204,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2216,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2229,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{25}
+	return file_v1_pando_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -1892,14 +2261,16 @@ type Entry struct {
 	// When it was made.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Who made it.
-	CreatedBy     string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Whether Pando renews the certificates that were issued under it, for the key that they have.
+	PreRenew      bool `protobuf:"varint,10,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2282,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2295,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{26}
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Entry) GetId() string {
@@ -1990,6 +2361,13 @@ func (x *Entry) GetCreatedBy() string {
 	return ""
 }
 
+func (x *Entry) GetPreRenew() bool {
+	if x != nil {
+		return x.PreRenew
+	}
+	return false
+}
+
 // CreateEntryRequest is a rule to make. The fields mean what they mean in Entry.
 type CreateEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2004,14 +2382,17 @@ type CreateEntryRequest struct {
 	// With method jwt: the configured name of the issuer.
 	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// With method jwt: claims and the values that they must have, at least one.
-	Claims        map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Claims map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether Pando renews the certificates that are issued under it, for the key that they have, for
+	// holders who only download.
+	PreRenew      bool `protobuf:"varint,7,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2404,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2417,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{27}
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -2081,6 +2462,13 @@ func (x *CreateEntryRequest) GetClaims() map[string]string {
 	return nil
 }
 
+func (x *CreateEntryRequest) GetPreRenew() bool {
+	if x != nil {
+		return x.PreRenew
+	}
+	return false
+}
+
 // GetEntryRequest names an entry.
 type GetEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2092,7 +2480,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2492,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2505,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{28}
+	return file_v1_pando_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -2144,7 +2532,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2544,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2557,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{29}
+	return file_v1_pando_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -2213,7 +2601,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2613,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2626,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{30}
+	return file_v1_pando_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2266,7 +2654,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2666,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2679,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{31}
+	return file_v1_pando_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -2314,7 +2702,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2714,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2727,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+	return file_v1_pando_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -2373,7 +2761,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2773,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2786,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+	return file_v1_pando_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JoinToken) GetId() string {
@@ -2445,7 +2833,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2845,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2952,34 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x06result\"D\n" +
 	"\x17RenewCertificateRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\tR\x03csr\x12\x17\n" +
-	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\x91\x05\n" +
+	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\x1d\n" +
+	"\x1bGetNewestCertificateRequest\"/\n" +
+	"\x15GetRenewalInfoRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"v\n" +
+	"\vRenewalInfo\x12+\n" +
+	"\arenewal\x18\x01 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x12:\n" +
+	"\vretry_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"\xa8\x02\n" +
+	"\bIdentity\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x129\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12+\n" +
+	"\arenewal\x18\b \x01(\v2\x11.pando.v1.RenewalR\arenewal\"i\n" +
+	"\x15ListIdentitiesRequest\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"t\n" +
+	"\x16ListIdentitiesResponse\x122\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\v2\x12.pando.v1.IdentityR\n" +
+	"identities\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x91\x05\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -2658,7 +3073,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10ListJobsResponse\x12!\n" +
 	"\x04jobs\x18\x01 \x03(\v2\r.pando.v1.JobR\x04jobs\"!\n" +
 	"\rRunJobRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\"\xe5\x02\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\x82\x03\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -2670,17 +3085,20 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\t \x01(\tR\tcreatedBy\x1a9\n" +
+	"created_by\x18\t \x01(\tR\tcreatedBy\x12\x1b\n" +
+	"\tpre_renew\x18\n" +
+	" \x01(\bR\bpreRenew\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
 	"\x12CreateEntryRequest\x12\x1b\n" +
 	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x1b\n" +
 	"\tdns_names\x18\x02 \x03(\tR\bdnsNames\x12\x18\n" +
 	"\aprofile\x18\x03 \x01(\tR\aprofile\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x16\n" +
 	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12@\n" +
-	"\x06claims\x18\x06 \x03(\v2(.pando.v1.CreateEntryRequest.ClaimsEntryR\x06claims\x1a9\n" +
+	"\x06claims\x18\x06 \x03(\v2(.pando.v1.CreateEntryRequest.ClaimsEntryR\x06claims\x12\x1b\n" +
+	"\tpre_renew\x18\a \x01(\bR\bpreRenew\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"!\n" +
@@ -2705,11 +3123,13 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xc6\x03\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
-	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
+	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12`\n" +
+	"\x14GetNewestCertificate\x12%.pando.v1.GetNewestCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
+	"\x0eGetRenewalInfo\x12\x1f.pando.v1.GetRenewalInfoRequest\x1a\x15.pando.v1.RenewalInfo\x12H\n" +
 	"\x0eGetCertificate\x12\x1f.pando.v1.GetCertificateRequest\x1a\x15.pando.v1.Certificate\x12Y\n" +
 	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2\xe2\x01\n" +
 	"\fTrustService\x12D\n" +
@@ -2722,7 +3142,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse2\x86\x01\n" +
 	"\x0fScheduleService\x12A\n" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
-	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2\x95\x02\n" +
+	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2f\n" +
+	"\x0fIdentityService\x12S\n" +
+	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
 	"\vCreateEntry\x12\x1c.pando.v1.CreateEntryRequest\x1a\x0f.pando.v1.Entry\x126\n" +
 	"\bGetEntry\x12\x19.pando.v1.GetEntryRequest\x1a\x0f.pando.v1.Entry\x12J\n" +
@@ -2743,7 +3165,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -2753,118 +3175,136 @@ var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificatesRequest)(nil),         // 5: pando.v1.SignCertificatesRequest
 	(*SignCertificatesResponse)(nil),        // 6: pando.v1.SignCertificatesResponse
 	(*RenewCertificateRequest)(nil),         // 7: pando.v1.RenewCertificateRequest
-	(*Certificate)(nil),                     // 8: pando.v1.Certificate
-	(*GetCertificateRequest)(nil),           // 9: pando.v1.GetCertificateRequest
-	(*ListCertificatesRequest)(nil),         // 10: pando.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),        // 11: pando.v1.ListCertificatesResponse
-	(*GetBundleRequest)(nil),                // 12: pando.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),               // 13: pando.v1.GetBundleResponse
-	(*GetTrustRequest)(nil),                 // 14: pando.v1.GetTrustRequest
-	(*GetTrustResponse)(nil),                // 15: pando.v1.GetTrustResponse
-	(*WatchTrustRequest)(nil),               // 16: pando.v1.WatchTrustRequest
-	(*WatchTrustResponse)(nil),              // 17: pando.v1.WatchTrustResponse
-	(*Authority)(nil),                       // 18: pando.v1.Authority
-	(*GetAuthorityRequest)(nil),             // 19: pando.v1.GetAuthorityRequest
-	(*ListAuthoritiesRequest)(nil),          // 20: pando.v1.ListAuthoritiesRequest
-	(*ListAuthoritiesResponse)(nil),         // 21: pando.v1.ListAuthoritiesResponse
-	(*Job)(nil),                             // 22: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 23: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 24: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 25: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 26: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 27: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 28: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 29: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 30: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 31: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 32: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 33: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 34: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 35: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 36: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 38: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 39: google.protobuf.Empty
+	(*GetNewestCertificateRequest)(nil),     // 8: pando.v1.GetNewestCertificateRequest
+	(*GetRenewalInfoRequest)(nil),           // 9: pando.v1.GetRenewalInfoRequest
+	(*RenewalInfo)(nil),                     // 10: pando.v1.RenewalInfo
+	(*Identity)(nil),                        // 11: pando.v1.Identity
+	(*ListIdentitiesRequest)(nil),           // 12: pando.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),          // 13: pando.v1.ListIdentitiesResponse
+	(*Certificate)(nil),                     // 14: pando.v1.Certificate
+	(*GetCertificateRequest)(nil),           // 15: pando.v1.GetCertificateRequest
+	(*ListCertificatesRequest)(nil),         // 16: pando.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),        // 17: pando.v1.ListCertificatesResponse
+	(*GetBundleRequest)(nil),                // 18: pando.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),               // 19: pando.v1.GetBundleResponse
+	(*GetTrustRequest)(nil),                 // 20: pando.v1.GetTrustRequest
+	(*GetTrustResponse)(nil),                // 21: pando.v1.GetTrustResponse
+	(*WatchTrustRequest)(nil),               // 22: pando.v1.WatchTrustRequest
+	(*WatchTrustResponse)(nil),              // 23: pando.v1.WatchTrustResponse
+	(*Authority)(nil),                       // 24: pando.v1.Authority
+	(*GetAuthorityRequest)(nil),             // 25: pando.v1.GetAuthorityRequest
+	(*ListAuthoritiesRequest)(nil),          // 26: pando.v1.ListAuthoritiesRequest
+	(*ListAuthoritiesResponse)(nil),         // 27: pando.v1.ListAuthoritiesResponse
+	(*Job)(nil),                             // 28: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 29: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 30: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 31: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 32: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 33: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 34: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 35: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 36: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 37: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 38: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 39: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 40: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 41: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 42: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 43: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 44: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 45: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	37, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	38, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	38, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	43, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	44, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	44, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	38, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	38, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	44, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	44, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	34, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	40, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
-	38, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	38, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	38, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	38, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	38, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
-	8,  // 15: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
-	3,  // 16: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	37, // 17: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 18: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 19: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
-	3,  // 20: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 21: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
-	38, // 22: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	38, // 23: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	38, // 24: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	38, // 25: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	18, // 26: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	38, // 27: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	38, // 28: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	37, // 29: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	22, // 30: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	35, // 31: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	38, // 32: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	36, // 33: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	26, // 34: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	37, // 35: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	38, // 36: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 37: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 38: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 39: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 40: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 41: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	9,  // 42: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	10, // 43: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	12, // 44: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	14, // 45: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	16, // 46: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	19, // 47: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	20, // 48: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	23, // 49: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	25, // 50: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	27, // 51: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	28, // 52: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	29, // 53: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	31, // 54: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	32, // 55: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 56: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 57: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 58: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	8,  // 59: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	11, // 60: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	13, // 61: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	15, // 62: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	17, // 63: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	18, // 64: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	21, // 65: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	24, // 66: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	22, // 67: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	26, // 68: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	26, // 69: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	30, // 70: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	39, // 71: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	33, // 72: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	56, // [56:73] is the sub-list for method output_type
-	39, // [39:56] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
+	43, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	44, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	44, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
+	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
+	44, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	44, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	44, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	44, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	44, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
+	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
+	43, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
+	3,  // 26: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 27: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
+	44, // 28: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	44, // 29: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	44, // 30: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	44, // 31: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	24, // 32: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	44, // 33: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	44, // 34: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	43, // 35: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	28, // 36: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	41, // 37: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	44, // 38: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	42, // 39: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	32, // 40: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	43, // 41: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	44, // 42: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 43: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 44: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 45: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 46: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 47: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 48: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 49: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	15, // 50: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	16, // 51: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	18, // 52: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	20, // 53: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	22, // 54: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	25, // 55: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	26, // 56: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	29, // 57: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	31, // 58: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 59: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	33, // 60: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	34, // 61: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	35, // 62: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	37, // 63: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	38, // 64: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 65: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 66: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 67: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 68: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 69: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 70: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	17, // 71: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	19, // 72: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	21, // 73: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	23, // 74: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	24, // 75: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	27, // 76: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	30, // 77: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	28, // 78: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 79: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	32, // 80: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	32, // 81: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	36, // 82: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	45, // 83: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	39, // 84: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	65, // [65:85] is the sub-list for method output_type
+	45, // [45:65] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -2872,7 +3312,7 @@ func file_v1_pando_proto_init() {
 	if File_v1_pando_proto != nil {
 		return
 	}
-	file_v1_pando_proto_msgTypes[34].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[40].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -2882,9 +3322,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   43,
 			NumExtensions: 0,
-			NumServices:   6,
+			NumServices:   7,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -77,6 +77,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.router.MethodNotAllowed(noMethod)
 	d.api = &wire{huma.NewAPI(describe(), humachi.NewAdapter(d.router))}
 	d.certificateRoutes()
+	d.identityRoutes()
 	d.bundleRoutes()
 	d.entryRoutes()
 	d.tokenRoutes()
