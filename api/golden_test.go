@@ -128,6 +128,13 @@ func TestGoldenListings(t *testing.T) {
 			rpcMethod: apiv1.TrustService_GetTrust_FullMethodName,
 			message:   &apiv1.GetTrustRequest{Wait: durationpb.New(time.Second)}, answer: &apiv1.GetTrustResponse{},
 		}},
+		"renewal info": {role: apitest.Viewer, out: "renewal-info.json", request: get("/v1/certificates/"+made.GetSerial()+"/renewal-info",
+			apiv1.CertificateService_GetRenewalInfo_FullMethodName, &apiv1.GetRenewalInfoRequest{Serial: made.GetSerial()}, &apiv1.RenewalInfo{})},
+		"the newest certificate": {role: apitest.Workload, out: "newest.json", request: get("/v1/certificates/newest",
+			apiv1.CertificateService_GetNewestCertificate_FullMethodName, &apiv1.GetNewestCertificateRequest{}, &apiv1.SignCertificateResponse{})},
+		"identities": {role: apitest.Viewer, out: "identities-list.json", request: get("/v1/identities?page_size=1&page_token=spiffe://example.org/v&state=live",
+			apiv1.IdentityService_ListIdentities_FullMethodName,
+			&apiv1.ListIdentitiesRequest{State: "live", PageSize: 1, PageToken: "spiffe://example.org/v"}, &apiv1.ListIdentitiesResponse{})},
 		"a join token": {role: apitest.Operator, out: "join-token.json", request: request{
 			httpMethod: http.MethodPost, path: "/v1/join-tokens", body: tokenJSON,
 			rpcMethod: apiv1.JoinTokenService_CreateJoinToken_FullMethodName, message: token, answer: &apiv1.JoinToken{},

@@ -79,9 +79,30 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 		},
 	}
 	maps.Copy(cases, entryPermissions())
+	maps.Copy(cases, fleetPermissions())
 	maps.Copy(cases, rotationPermissions())
 	maps.Copy(cases, revocationPermissions())
 	return cases
+}
+
+func fleetPermissions() map[string]permissionCase {
+	return map[string]permissionCase{
+		"ask for one's newest certificate": {
+			op: server.OpGetNewest, want: [5]string{anon, ok, ok, ok, ok},
+			request: get("/v1/certificates/newest", apiv1.CertificateService_GetNewestCertificate_FullMethodName,
+				&apiv1.GetNewestCertificateRequest{}, &apiv1.SignCertificateResponse{}),
+		},
+		"ask when a certificate is to be renewed": {
+			op: server.OpRenewalInfo, want: [5]string{anon, none, none, none, none},
+			request: get("/v1/certificates/"+unknownSerial+"/renewal-info", apiv1.CertificateService_GetRenewalInfo_FullMethodName,
+				&apiv1.GetRenewalInfoRequest{Serial: unknownSerial}, &apiv1.RenewalInfo{}),
+		},
+		"list identities": {
+			op: server.OpListIdentities, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/identities", apiv1.IdentityService_ListIdentities_FullMethodName,
+				&apiv1.ListIdentitiesRequest{}, &apiv1.ListIdentitiesResponse{}),
+		},
+	}
 }
 
 func rotationPermissions() map[string]permissionCase {

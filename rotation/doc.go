@@ -67,6 +67,9 @@
 // with a period of six hours also runs on a replica that is restarted every five. The offset
 // keeps replicas from doing the same work in the same instant.
 //
+// A job that would be the same work on every replica is [Leased]: the replica that has its lease
+// does it for all.
+//
 // Every job may run on every replica, twice, or not at all for a while: it looks at what is
 // there and does what is missing. What a run left undone when the process died, the next one
 // does. A job that fails is logged, counted, and tried again at its next moment.

@@ -67,9 +67,9 @@ func (s *Service) Certificate(ctx context.Context, caller policy.Caller, serial 
 	if err := s.authorize(ctx, caller, OpGetCertificate); err != nil {
 		return nil, err
 	}
-	parsed, err := ca.ParseSerial(padSerial(serial))
+	parsed, err := parseSerial(serial)
 	if err != nil {
-		return nil, invalid("serial: %v", err)
+		return nil, err
 	}
 	record, err := s.records.Record(ctx, store.Serial(parsed))
 	if err != nil {
@@ -77,6 +77,14 @@ func (s *Service) Certificate(ctx context.Context, caller policy.Caller, serial 
 	}
 	c := newCertificate(record, now)
 	return &c, nil
+}
+
+func parseSerial(text string) (ca.Serial, error) {
+	serial, err := ca.ParseSerial(padSerial(text))
+	if err != nil {
+		return serial, invalid("serial: %v", err)
+	}
+	return serial, nil
 }
 
 // padSerial gives back the leading zeros that openssl and most other tools leave out of a

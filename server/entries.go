@@ -46,11 +46,14 @@ func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec po
 	row := store.Entry{
 		ID: spec.ID, SPIFFEID: spec.SPIFFEID, DNSNames: spec.DNSNames, Profile: spec.Profile,
 		Method: string(spec.Method), Issuer: spec.Issuer, Claims: spec.Claims,
-		CreatedAt: now, CreatedBy: caller.Subject,
+		PreRenew: spec.PreRenew, CreatedAt: now, CreatedBy: caller.Subject,
 	}
 	audit := store.Audit{
 		At: now, Actor: caller.Subject, Action: "entry.create", Target: row.ID,
 		Detail: map[string]string{"spiffe_id": row.SPIFFEID, "method": row.Method, "profile": row.Profile},
+	}
+	if row.PreRenew {
+		audit.Detail["pre_renew"] = "true"
 	}
 	if err := s.store.CreateEntry(ctx, row, audit); err != nil {
 		return nil, fmt.Errorf("create entry: %w", err)
@@ -201,6 +204,7 @@ func entryOf(row *store.Entry) *Entry {
 		EntrySpec: policy.EntrySpec{
 			ID: row.ID, SPIFFEID: row.SPIFFEID, DNSNames: row.DNSNames, Profile: row.Profile,
 			Method: policy.Method(row.Method), Issuer: row.Issuer, Claims: row.Claims,
+			PreRenew: row.PreRenew,
 		},
 		CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy,
 	}

@@ -156,7 +156,7 @@ func (s *Service) facts(ctx context.Context, caller policy.Caller) ([]*policy.En
 		case h != nil:
 			return nil, &h.current, nil
 		case caller.Role != policy.RoleNone:
-			// Nobody could have revoked it; see also refuseRevoked.
+			// Nobody could have revoked it; see also presented.
 			return nil, nil, permissionDenied("the presented certificate has no record")
 		}
 		return nil, nil, nil

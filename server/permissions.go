@@ -18,6 +18,9 @@ const (
 	OpRenew            Operation = "certificates.renew"
 	OpGetCertificate   Operation = "certificates.get"
 	OpListCertificates Operation = "certificates.list"
+	OpGetNewest        Operation = "certificates.newest"
+	OpRenewalInfo      Operation = "certificates.renewal_info"
+	OpListIdentities   Operation = "identities.list"
 	OpGetBundle        Operation = "bundle.get"
 	OpTrust            Operation = "trust.get"
 	OpCreateEntry      Operation = "entries.create"
@@ -37,7 +40,8 @@ const (
 // Operations lists every operation.
 func Operations() []Operation {
 	return []Operation{
-		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetBundle, OpTrust,
+		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetNewest, OpRenewalInfo,
+		OpListIdentities, OpGetBundle, OpTrust,
 		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
 		OpGetAuthority, OpListAuthorities, OpListJobs, OpRunJob,
 		OpRevokeCertificate, OpCreateRevocation,
@@ -60,7 +64,9 @@ func permissionFor(op Operation) permission {
 		return permission{workload: true} // policy decides for which identity
 	case OpTrust:
 		return permission{workload: true}
-	case OpGetCertificate, OpListCertificates, OpGetEntry, OpListEntries,
+	case OpGetNewest, OpRenewalInfo:
+		return permission{workload: true} // the use case asks for the certificate of the same holder
+	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
 		OpGetAuthority, OpListAuthorities, OpListJobs:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
@@ -91,7 +97,8 @@ func (s *Service) authorize(ctx context.Context, caller policy.Caller, op Operat
 	case !caller.Role.AtLeast(p.least):
 		return permissionDenied("%s requires the role %s", op, orNobody(p.least))
 	case caller.Method == policy.MethodPeer:
-		return s.refuseRevoked(ctx, caller)
+		_, err := s.presented(ctx, caller)
+		return err
 	}
 	return nil
 }
@@ -103,17 +110,18 @@ func orNobody(r policy.Role) string {
 	return string(r)
 }
 
-func (s *Service) refuseRevoked(ctx context.Context, caller policy.Caller) error {
+// presented is the record of the certificate that a caller has presented, unless it is revoked.
+func (s *Service) presented(ctx context.Context, caller policy.Caller) (*store.Record, error) {
 	record, err := s.records.Record(ctx, store.Serial(caller.Serial))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return permissionDenied("the presented certificate has no record")
+		return nil, permissionDenied("the presented certificate has no record")
 	case err != nil:
-		return err
+		return nil, err
 	case sha256.Sum256(record.Certificate) != caller.Fingerprint:
-		return errForged
+		return nil, errForged
 	case record.Revoked != nil:
-		return store.ErrCallerRevoked
+		return nil, store.ErrCallerRevoked
 	}
-	return nil
+	return record, nil
 }

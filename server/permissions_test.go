@@ -38,6 +38,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpSign:            func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
 		server.OpRenew:           func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
 		server.OpGetBundle:       func(policy.Caller) error { f.Bundle(); return nil },
+		server.OpGetNewest:       func(c policy.Caller) error { _, err := f.Newest(ctx, c); return err },
+		server.OpRenewalInfo:     func(c policy.Caller) error { _, err := f.RenewalInfo(ctx, c, issued.Serial); return err },
+		server.OpListIdentities:  func(c policy.Caller) error { _, err := f.ListIdentities(ctx, c, server.IdentityFilter{}); return err },
 		server.OpTrust:           func(c policy.Caller) error { _, err := f.Trust(ctx, c, server.Known{}, 0); return err },
 		server.OpListAuthorities: func(c policy.Caller) error { _, err := f.Authorities(ctx, c); return err },
 		server.OpGetAuthority:    func(c policy.Caller) error { _, err := f.Authority(ctx, c, f.Set().Issuer().ID()); return err },
@@ -71,16 +74,18 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpTrust:          {"anonymous": "unauthenticated"},
 		server.OpSign:           {"anonymous": "unauthenticated", "workload": "policy_denied", "viewer": "policy_denied", "unknown role": "policy_denied"},
 		server.OpRenew:          {"anonymous": "unauthenticated", "viewer": denied, "operator": denied, "admin": denied, "unknown role": denied},
+		server.OpRenewalInfo:    {"anonymous": "unauthenticated", "unknown role": denied},
 		server.OpGetCertificate: {"anonymous": "unauthenticated", "workload": denied, "unknown role": denied},
 		server.OpCreateEntry:    {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "unknown role": denied},
 		server.OpRunJob:         {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
 	}
 	for _, op := range []server.Operation{
-		server.OpListCertificates, server.OpGetEntry, server.OpListEntries,
+		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
 		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs,
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}
+	expect[server.OpGetNewest] = expect[server.OpRenew]
 	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken, server.OpRevokeCertificate, server.OpCreateRevocation} {
 		expect[op] = expect[server.OpCreateEntry]
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
 
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/policy"
@@ -46,9 +48,11 @@ type Config struct {
 
 	Revocations store.Revocations
 
-	Acks     Acks     // none: acknowledgements are not kept
-	Rotation Rotation // none: authorities are shown without what they wait for
-	Jobs     Jobs     // none: there are no jobs to show or to run
+	Acks     Acks              // none: acknowledgements are not kept
+	Holdings store.PreRenewals // none: nobody's certificates are renewed by Pando itself
+	Fleet    FigureStore       // none: there are no identities to list, and no figures
+	Rotation Rotation          // none: authorities are shown without what they wait for
+	Jobs     Jobs              // none: there are no jobs to show or to run
 
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
@@ -59,6 +63,8 @@ type Config struct {
 	AddressRate   float64 // certificates per second for one address; 0: no limit
 	AddressBurst  int     // 0: one second's worth
 	Polls         PollLimits
+	PreRenewRate  float64       // certificates per second that PreRenew signs; 0: 100
+	FiguresAge    time.Duration // from when on figures say nothing any more; 0: five minutes
 
 	Observer Observer     // none: nothing is told
 	Log      *slog.Logger // none: discarded
@@ -72,6 +78,8 @@ type Service struct {
 	store       EntryStore
 	tokens      store.Tokens
 	revocations store.Revocations
+	holdings    store.PreRenewals // nil: nothing is pre-renewed
+	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
 	jobs        Jobs
 	observer    Observer
@@ -81,12 +89,15 @@ type Service struct {
 	admins   map[spiffeid.ID]policy.Role
 	issuers  map[string]bool
 
-	identities *limiter
-	addresses  *limiter
+	identities    *limiter
+	addresses     *limiter
+	preRenewLimit *rate.Limiter
+	figuresAge    time.Duration
 
 	// Swapped as a whole, read once per request.
 	trust    atomic.Pointer[trust]
-	follower atomic.Pointer[follower] // nil until Follow runs
+	follower atomic.Pointer[follower]     // nil until Follow runs
+	figures  atomic.Pointer[knownFigures] // nil until there are some
 	polls    *polls
 	acks     *acker // nil: acknowledgements are not kept
 
@@ -111,12 +122,14 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
-		revocations: cfg.Revocations, rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
+		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
-		issuers:    make(map[string]bool),
-		identities: newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
-		addresses:  newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
-		entries:    newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
+		issuers:       make(map[string]bool),
+		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
+		addresses:     newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
+		preRenewLimit: newPreRenewLimit(cfg.PreRenewRate), figuresAge: cmp.Or(cfg.FiguresAge, defaultFiguresAge),
+		entries: newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
@@ -187,15 +200,18 @@ func (s *Service) Set() *ca.Set { return s.trust.Load().set }
 // HasProfile reports whether there is a profile of this name. Metrics use it to keep labels closed.
 func (s *Service) HasProfile(name string) bool { return s.profiles[name] != nil }
 
-// Run follows the entries and writes the acknowledgements until ctx ends. It returns when all
-// that it started is gone, and the acknowledgements are written or have failed.
+// Run follows the entries and the figures and writes the acknowledgements until ctx ends. It
+// returns when all that it started is gone, and the acknowledgements are written or have failed.
 func (s *Service) Run(ctx context.Context) error {
-	var writing sync.WaitGroup
+	var working sync.WaitGroup
 	if s.acks != nil {
-		writing.Go(func() { s.acks.run(ctx) })
+		working.Go(func() { s.acks.run(ctx) })
+	}
+	if s.fleet != nil {
+		working.Go(func() { s.followFigures(ctx) })
 	}
 	err := s.followEntries(ctx)
-	writing.Wait()
+	working.Wait()
 	return err
 }
 

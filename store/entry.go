@@ -16,6 +16,8 @@ type Entry struct {
 	Issuer string            // jwt: the issuer's configured name
 	Claims map[string]string // jwt: JSON pointer (RFC 6901) or top-level name → required value
 
+	PreRenew bool // its certificates are renewed by Pando, for the key that they have
+
 	CreatedAt time.Time
 	CreatedBy string
 }
@@ -24,6 +26,7 @@ type Entry struct {
 type EntryFilter struct {
 	SPIFFEID string
 	Method   string
+	PreRenew bool   // only those whose certificates are renewed by Pando
 	After    string // ID of the last entry of the previous page
 	Limit    int    // required, 1 to 1000
 }

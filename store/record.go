@@ -44,7 +44,7 @@ type Record struct {
 	NotBefore    time.Time
 	NotAfter     time.Time
 
-	Method    string // how the caller was authenticated: join_token, jwt, mtls, internal
+	Method    string // how the caller was authenticated: join_token, jwt, mtls, internal, pre_renew
 	Caller    string // who the caller was: a SPIFFE ID, issuer and subject, a token ID
 	Address   string // network address of the caller, without the port
 	EntryID   string // the entry that allowed it; empty when an administrator did, or Pando itself

@@ -161,6 +161,37 @@ type Upkeep interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
+// Identities tells how the holders of certificates are.
+type Identities interface {
+	// Identities returns at most f.Limit identities, ordered by SPIFFE ID. Its cost does not
+	// grow with certificates that had expired by the day of f.EndsAfter.
+	Identities(ctx context.Context, f IdentityFilter) ([]Identity, error)
+	// LiveCounts counts what is live at now. It reads each certificate that is: call it now and
+	// then, and for no request.
+	LiveCounts(ctx context.Context, now time.Time) ([]LiveCount, error)
+}
+
+// PreRenewals is what must be known to renew certificates for holders who only download.
+type PreRenewals interface {
+	// Holdings returns at most f.Limit certificates, revoked ones too, ordered by SPIFFE ID,
+	// NotAfter and serial number.
+	Holdings(ctx context.Context, f HoldingFilter) ([]Holding, error)
+	// Newest returns, of the certificates of a SPIFFE ID for one public key, that which ends
+	// last among those that are unexpired at now and not revoked; ErrNotFound if there is none.
+	Newest(ctx context.Context, spiffeID string, keyHash [32]byte, now time.Time) (*Holding, error)
+	// Collect notes that the holder of a certificate has been given it. It is idempotent.
+	Collect(ctx context.Context, serial Serial) error
+}
+
+// Figures keeps one document, the figures of the fleet.
+type Figures interface {
+	// SaveFigures replaces the document, which is JSON, if the fence holds; ErrFenced.
+	SaveFigures(ctx context.Context, data []byte, fence Fence) error
+	// Figures returns the document, and how long ago it was saved by the clock of the
+	// database; ErrNotFound before the first.
+	Figures(ctx context.Context) (data []byte, age time.Duration, err error)
+}
+
 // Health tells whether writes are accepted.
 type Health interface {
 	// Ping returns nil when the store accepts writes now.

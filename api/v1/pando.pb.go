@@ -608,6 +608,374 @@ func (x *RenewCertificateRequest) GetCsrDer() []byte {
 	return nil
 }
 
+// GetNewestCertificateRequest asks for the newest certificate of the caller.
+type GetNewestCertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNewestCertificateRequest) Reset() {
+	*x = GetNewestCertificateRequest{}
+	mi := &file_v1_pando_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNewestCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNewestCertificateRequest) ProtoMessage() {}
+
+func (x *GetNewestCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNewestCertificateRequest.ProtoReflect.Descriptor instead.
+func (*GetNewestCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{8}
+}
+
+// GetRenewalInfoRequest names a certificate.
+type GetRenewalInfoRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial number as 38 lower-case hex digits.
+	Serial        string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRenewalInfoRequest) Reset() {
+	*x = GetRenewalInfoRequest{}
+	mi := &file_v1_pando_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRenewalInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRenewalInfoRequest) ProtoMessage() {}
+
+func (x *GetRenewalInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRenewalInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetRenewalInfoRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetRenewalInfoRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+// RenewalInfo is when a certificate is to be renewed.
+type RenewalInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The window. It lies in the past when the certificate is overdue.
+	Renewal *Renewal `protobuf:"bytes,1,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// When to ask again, since the window may move. In REST it is in the header Retry-After too.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalInfo) Reset() {
+	*x = RenewalInfo{}
+	mi := &file_v1_pando_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalInfo) ProtoMessage() {}
+
+func (x *RenewalInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalInfo.ProtoReflect.Descriptor instead.
+func (*RenewalInfo) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RenewalInfo) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+func (x *RenewalInfo) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+// Identity is a SPIFFE ID and its newest certificate, the one that ends last.
+type Identity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE ID.
+	SpiffeId string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// live; overdue: past the end of the renewal window and unexpired; expired: no longer ago than
+	// the certificate lived, a day at most; or revoked.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Serial number of the certificate, as 38 lower-case hex digits.
+	Serial string `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Name of the profile that it was issued under.
+	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	// ID of the authority that signed it.
+	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Start of the validity period.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// End of the validity period.
+	NotAfter *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// When the server wants it renewed.
+	Renewal       *Renewal `protobuf:"bytes,8,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_v1_pando_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Identity) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *Identity) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Identity) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Identity) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Identity) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Identity) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Identity) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Identity) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+// ListIdentitiesRequest selects identities. What is left empty selects everything.
+type ListIdentitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those that are live, overdue, expired or revoked.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// At most so many, 1 to 999. 0 means 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesRequest) Reset() {
+	*x = ListIdentitiesRequest{}
+	mi := &file_v1_pando_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesRequest) ProtoMessage() {}
+
+func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListIdentitiesRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListIdentitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListIdentitiesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListIdentitiesResponse is a page of a listing. With a state it may hold fewer than were asked
+// for, or none, and still not be the last.
+type ListIdentitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by SPIFFE ID.
+	Identities []*Identity `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Where the next page begins; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesResponse) Reset() {
+	*x = ListIdentitiesResponse{}
+	mi := &file_v1_pando_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesResponse) ProtoMessage() {}
+
+func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListIdentitiesResponse) GetIdentities() []*Identity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *ListIdentitiesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Certificate is the record of an issued certificate.
 type Certificate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -635,7 +1003,8 @@ type Certificate struct {
 	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
 	// When it was revoked; unset when it is not.
 	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
-	// How the caller was authenticated: join_token, jwt, mtls or internal.
+	// How the caller was authenticated: join_token, jwt, mtls or internal; pre_renew when Pando
+	// renewed it by itself.
 	Method string `protobuf:"bytes,13,opt,name=method,proto3" json:"method,omitempty"`
 	// Who asked for it: a SPIFFE ID, issuer and subject, or the ID of a join token.
 	Caller string `protobuf:"bytes,14,opt,name=caller,proto3" json:"caller,omitempty"`
@@ -657,7 +1026,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_v1_pando_proto_msgTypes[8]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +1038,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[8]
+	mi := &file_v1_pando_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +1051,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{8}
+	return file_v1_pando_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Certificate) GetSerial() string {
@@ -840,7 +1209,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1221,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[9]
+	mi := &file_v1_pando_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1234,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{9}
+	return file_v1_pando_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevokeCertificateRequest) GetSerial() string {
@@ -903,7 +1272,7 @@ type CreateRevocationRequest struct {
 
 func (x *CreateRevocationRequest) Reset() {
 	*x = CreateRevocationRequest{}
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1284,7 @@ func (x *CreateRevocationRequest) String() string {
 func (*CreateRevocationRequest) ProtoMessage() {}
 
 func (x *CreateRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[10]
+	mi := &file_v1_pando_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1297,7 @@ func (x *CreateRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRevocationRequest.ProtoReflect.Descriptor instead.
 func (*CreateRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{10}
+	return file_v1_pando_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateRevocationRequest) GetSpiffeId() string {
@@ -981,7 +1350,7 @@ type CreateRevocationResponse struct {
 
 func (x *CreateRevocationResponse) Reset() {
 	*x = CreateRevocationResponse{}
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1362,7 @@ func (x *CreateRevocationResponse) String() string {
 func (*CreateRevocationResponse) ProtoMessage() {}
 
 func (x *CreateRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[11]
+	mi := &file_v1_pando_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1375,7 @@ func (x *CreateRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRevocationResponse.ProtoReflect.Descriptor instead.
 func (*CreateRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{11}
+	return file_v1_pando_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateRevocationResponse) GetCertificates() int32 {
@@ -1052,7 +1421,7 @@ type Revocations struct {
 
 func (x *Revocations) Reset() {
 	*x = Revocations{}
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1433,7 @@ func (x *Revocations) String() string {
 func (*Revocations) ProtoMessage() {}
 
 func (x *Revocations) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[12]
+	mi := &file_v1_pando_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1446,7 @@ func (x *Revocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocations.ProtoReflect.Descriptor instead.
 func (*Revocations) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{12}
+	return file_v1_pando_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Revocations) GetSequence() uint64 {
@@ -1126,7 +1495,7 @@ type GetCertificateRequest struct {
 
 func (x *GetCertificateRequest) Reset() {
 	*x = GetCertificateRequest{}
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1507,7 @@ func (x *GetCertificateRequest) String() string {
 func (*GetCertificateRequest) ProtoMessage() {}
 
 func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[13]
+	mi := &file_v1_pando_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1520,7 @@ func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCertificateRequest.ProtoReflect.Descriptor instead.
 func (*GetCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{13}
+	return file_v1_pando_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetCertificateRequest) GetSerial() string {
@@ -1182,7 +1551,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1563,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[14]
+	mi := &file_v1_pando_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1576,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{14}
+	return file_v1_pando_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListCertificatesRequest) GetSpiffeId() string {
@@ -1265,7 +1634,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1646,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[15]
+	mi := &file_v1_pando_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1659,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{15}
+	return file_v1_pando_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -1316,7 +1685,7 @@ type GetBundleRequest struct {
 
 func (x *GetBundleRequest) Reset() {
 	*x = GetBundleRequest{}
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1697,7 @@ func (x *GetBundleRequest) String() string {
 func (*GetBundleRequest) ProtoMessage() {}
 
 func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[16]
+	mi := &file_v1_pando_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1710,7 @@ func (x *GetBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetBundleRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{16}
+	return file_v1_pando_proto_rawDescGZIP(), []int{22}
 }
 
 // GetBundleResponse is the trust bundle in both forms.
@@ -1358,7 +1727,7 @@ type GetBundleResponse struct {
 
 func (x *GetBundleResponse) Reset() {
 	*x = GetBundleResponse{}
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1739,7 @@ func (x *GetBundleResponse) String() string {
 func (*GetBundleResponse) ProtoMessage() {}
 
 func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[17]
+	mi := &file_v1_pando_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1752,7 @@ func (x *GetBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetBundleResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{17}
+	return file_v1_pando_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetBundleResponse) GetBundle() *Bundle {
@@ -1417,7 +1786,7 @@ type GetTrustRequest struct {
 
 func (x *GetTrustRequest) Reset() {
 	*x = GetTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1798,7 @@ func (x *GetTrustRequest) String() string {
 func (*GetTrustRequest) ProtoMessage() {}
 
 func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[18]
+	mi := &file_v1_pando_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1811,7 @@ func (x *GetTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{18}
+	return file_v1_pando_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetTrustRequest) GetAfter() uint64 {
@@ -1482,7 +1851,7 @@ type GetTrustResponse struct {
 
 func (x *GetTrustResponse) Reset() {
 	*x = GetTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1863,7 @@ func (x *GetTrustResponse) String() string {
 func (*GetTrustResponse) ProtoMessage() {}
 
 func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[19]
+	mi := &file_v1_pando_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1876,7 @@ func (x *GetTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{19}
+	return file_v1_pando_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTrustResponse) GetBundle() *Bundle {
@@ -1544,7 +1913,7 @@ type WatchTrustRequest struct {
 
 func (x *WatchTrustRequest) Reset() {
 	*x = WatchTrustRequest{}
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1925,7 @@ func (x *WatchTrustRequest) String() string {
 func (*WatchTrustRequest) ProtoMessage() {}
 
 func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[20]
+	mi := &file_v1_pando_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1938,7 @@ func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustRequest.ProtoReflect.Descriptor instead.
 func (*WatchTrustRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{20}
+	return file_v1_pando_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchTrustRequest) GetAfter() uint64 {
@@ -1601,7 +1970,7 @@ type WatchTrustResponse struct {
 
 func (x *WatchTrustResponse) Reset() {
 	*x = WatchTrustResponse{}
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1982,7 @@ func (x *WatchTrustResponse) String() string {
 func (*WatchTrustResponse) ProtoMessage() {}
 
 func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[21]
+	mi := &file_v1_pando_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1995,7 @@ func (x *WatchTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustResponse.ProtoReflect.Descriptor instead.
 func (*WatchTrustResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{21}
+	return file_v1_pando_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchTrustResponse) GetBundle() *Bundle {
@@ -1689,7 +2058,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +2070,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[22]
+	mi := &file_v1_pando_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +2083,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{22}
+	return file_v1_pando_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Authority) GetId() string {
@@ -1833,7 +2202,7 @@ type GetAuthorityRequest struct {
 
 func (x *GetAuthorityRequest) Reset() {
 	*x = GetAuthorityRequest{}
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2214,7 @@ func (x *GetAuthorityRequest) String() string {
 func (*GetAuthorityRequest) ProtoMessage() {}
 
 func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[23]
+	mi := &file_v1_pando_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2227,7 @@ func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuthorityRequest.ProtoReflect.Descriptor instead.
 func (*GetAuthorityRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{23}
+	return file_v1_pando_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetAuthorityRequest) GetId() string {
@@ -1877,7 +2246,7 @@ type ListAuthoritiesRequest struct {
 
 func (x *ListAuthoritiesRequest) Reset() {
 	*x = ListAuthoritiesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2258,7 @@ func (x *ListAuthoritiesRequest) String() string {
 func (*ListAuthoritiesRequest) ProtoMessage() {}
 
 func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[24]
+	mi := &file_v1_pando_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2271,7 @@ func (x *ListAuthoritiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{24}
+	return file_v1_pando_proto_rawDescGZIP(), []int{30}
 }
 
 // ListAuthoritiesResponse is all authorities.
@@ -1916,7 +2285,7 @@ type ListAuthoritiesResponse struct {
 
 func (x *ListAuthoritiesResponse) Reset() {
 	*x = ListAuthoritiesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2297,7 @@ func (x *ListAuthoritiesResponse) String() string {
 func (*ListAuthoritiesResponse) ProtoMessage() {}
 
 func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[25]
+	mi := &file_v1_pando_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2310,7 @@ func (x *ListAuthoritiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuthoritiesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuthoritiesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{25}
+	return file_v1_pando_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
@@ -1980,7 +2349,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2361,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[26]
+	mi := &file_v1_pando_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2374,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{26}
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Job) GetName() string {
@@ -2087,7 +2456,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2468,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[27]
+	mi := &file_v1_pando_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2481,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{27}
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
 }
 
 // ListJobsResponse is all jobs.
@@ -2126,7 +2495,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2507,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[28]
+	mi := &file_v1_pando_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2520,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{28}
+	return file_v1_pando_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2172,7 +2541,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2184,7 +2553,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[29]
+	mi := &file_v1_pando_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2197,7 +2566,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{29}
+	return file_v1_pando_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -2229,14 +2598,16 @@ type Entry struct {
 	// When it was made.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Who made it.
-	CreatedBy     string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Whether Pando renews the certificates that were issued under it, for the key that they have.
+	PreRenew      bool `protobuf:"varint,10,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2619,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[30]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2632,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{30}
+	return file_v1_pando_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Entry) GetId() string {
@@ -2327,6 +2698,13 @@ func (x *Entry) GetCreatedBy() string {
 	return ""
 }
 
+func (x *Entry) GetPreRenew() bool {
+	if x != nil {
+		return x.PreRenew
+	}
+	return false
+}
+
 // CreateEntryRequest is a rule to make. The fields mean what they mean in Entry.
 type CreateEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2341,14 +2719,17 @@ type CreateEntryRequest struct {
 	// With method jwt: the configured name of the issuer.
 	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// With method jwt: claims and the values that they must have, at least one.
-	Claims        map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Claims map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether Pando renews the certificates that are issued under it, for the key that they have, for
+	// holders who only download.
+	PreRenew      bool `protobuf:"varint,7,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2741,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[31]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2754,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{31}
+	return file_v1_pando_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -2418,6 +2799,13 @@ func (x *CreateEntryRequest) GetClaims() map[string]string {
 	return nil
 }
 
+func (x *CreateEntryRequest) GetPreRenew() bool {
+	if x != nil {
+		return x.PreRenew
+	}
+	return false
+}
+
 // GetEntryRequest names an entry.
 type GetEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2429,7 +2817,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2829,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2842,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+	return file_v1_pando_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -2481,7 +2869,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2881,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2894,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+	return file_v1_pando_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -2550,7 +2938,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2950,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2963,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{34}
+	return file_v1_pando_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2603,7 +2991,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +3003,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +3016,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{35}
+	return file_v1_pando_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -2651,7 +3039,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +3051,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +3064,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{36}
+	return file_v1_pando_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -2710,7 +3098,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2722,7 +3110,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2735,7 +3123,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{37}
+	return file_v1_pando_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *JoinToken) GetId() string {
@@ -2782,7 +3170,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3182,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3289,34 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x06result\"D\n" +
 	"\x17RenewCertificateRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\tR\x03csr\x12\x17\n" +
-	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\xbe\x05\n" +
+	"\acsr_der\x18\x02 \x01(\fR\x06csrDer\"\x1d\n" +
+	"\x1bGetNewestCertificateRequest\"/\n" +
+	"\x15GetRenewalInfoRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"v\n" +
+	"\vRenewalInfo\x12+\n" +
+	"\arenewal\x18\x01 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x12:\n" +
+	"\vretry_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"\xa8\x02\n" +
+	"\bIdentity\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x129\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12+\n" +
+	"\arenewal\x18\b \x01(\v2\x11.pando.v1.RenewalR\arenewal\"i\n" +
+	"\x15ListIdentitiesRequest\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"t\n" +
+	"\x16ListIdentitiesResponse\x122\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\v2\x12.pando.v1.IdentityR\n" +
+	"identities\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbe\x05\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -3023,7 +3438,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10ListJobsResponse\x12!\n" +
 	"\x04jobs\x18\x01 \x03(\v2\r.pando.v1.JobR\x04jobs\"!\n" +
 	"\rRunJobRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\"\xe5\x02\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\x82\x03\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -3035,17 +3450,20 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\t \x01(\tR\tcreatedBy\x1a9\n" +
+	"created_by\x18\t \x01(\tR\tcreatedBy\x12\x1b\n" +
+	"\tpre_renew\x18\n" +
+	" \x01(\bR\bpreRenew\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
 	"\x12CreateEntryRequest\x12\x1b\n" +
 	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x1b\n" +
 	"\tdns_names\x18\x02 \x03(\tR\bdnsNames\x12\x18\n" +
 	"\aprofile\x18\x03 \x01(\tR\aprofile\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x16\n" +
 	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12@\n" +
-	"\x06claims\x18\x06 \x03(\v2(.pando.v1.CreateEntryRequest.ClaimsEntryR\x06claims\x1a9\n" +
+	"\x06claims\x18\x06 \x03(\v2(.pando.v1.CreateEntryRequest.ClaimsEntryR\x06claims\x12\x1b\n" +
+	"\tpre_renew\x18\a \x01(\bR\bpreRenew\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"!\n" +
@@ -3070,11 +3488,13 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xc6\x03\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
-	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
+	"\x10RenewCertificate\x12!.pando.v1.RenewCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12`\n" +
+	"\x14GetNewestCertificate\x12%.pando.v1.GetNewestCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12H\n" +
+	"\x0eGetRenewalInfo\x12\x1f.pando.v1.GetRenewalInfoRequest\x1a\x15.pando.v1.RenewalInfo\x12H\n" +
 	"\x0eGetCertificate\x12\x1f.pando.v1.GetCertificateRequest\x1a\x15.pando.v1.Certificate\x12Y\n" +
 	"\x10ListCertificates\x12!.pando.v1.ListCertificatesRequest\x1a\".pando.v1.ListCertificatesResponse2\xbe\x01\n" +
 	"\x11RevocationService\x12N\n" +
@@ -3090,7 +3510,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse2\x86\x01\n" +
 	"\x0fScheduleService\x12A\n" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
-	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2\x95\x02\n" +
+	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2f\n" +
+	"\x0fIdentityService\x12S\n" +
+	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
 	"\vCreateEntry\x12\x1c.pando.v1.CreateEntryRequest\x1a\x0f.pando.v1.Entry\x126\n" +
 	"\bGetEntry\x12\x19.pando.v1.GetEntryRequest\x1a\x0f.pando.v1.Entry\x12J\n" +
@@ -3111,7 +3533,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -3121,128 +3543,146 @@ var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificatesRequest)(nil),         // 5: pando.v1.SignCertificatesRequest
 	(*SignCertificatesResponse)(nil),        // 6: pando.v1.SignCertificatesResponse
 	(*RenewCertificateRequest)(nil),         // 7: pando.v1.RenewCertificateRequest
-	(*Certificate)(nil),                     // 8: pando.v1.Certificate
-	(*RevokeCertificateRequest)(nil),        // 9: pando.v1.RevokeCertificateRequest
-	(*CreateRevocationRequest)(nil),         // 10: pando.v1.CreateRevocationRequest
-	(*CreateRevocationResponse)(nil),        // 11: pando.v1.CreateRevocationResponse
-	(*Revocations)(nil),                     // 12: pando.v1.Revocations
-	(*GetCertificateRequest)(nil),           // 13: pando.v1.GetCertificateRequest
-	(*ListCertificatesRequest)(nil),         // 14: pando.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),        // 15: pando.v1.ListCertificatesResponse
-	(*GetBundleRequest)(nil),                // 16: pando.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),               // 17: pando.v1.GetBundleResponse
-	(*GetTrustRequest)(nil),                 // 18: pando.v1.GetTrustRequest
-	(*GetTrustResponse)(nil),                // 19: pando.v1.GetTrustResponse
-	(*WatchTrustRequest)(nil),               // 20: pando.v1.WatchTrustRequest
-	(*WatchTrustResponse)(nil),              // 21: pando.v1.WatchTrustResponse
-	(*Authority)(nil),                       // 22: pando.v1.Authority
-	(*GetAuthorityRequest)(nil),             // 23: pando.v1.GetAuthorityRequest
-	(*ListAuthoritiesRequest)(nil),          // 24: pando.v1.ListAuthoritiesRequest
-	(*ListAuthoritiesResponse)(nil),         // 25: pando.v1.ListAuthoritiesResponse
-	(*Job)(nil),                             // 26: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 27: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 28: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 29: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 30: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 31: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 32: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 33: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 34: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 35: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 36: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 37: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 38: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 39: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 40: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 41: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 42: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 43: google.protobuf.Empty
+	(*GetNewestCertificateRequest)(nil),     // 8: pando.v1.GetNewestCertificateRequest
+	(*GetRenewalInfoRequest)(nil),           // 9: pando.v1.GetRenewalInfoRequest
+	(*RenewalInfo)(nil),                     // 10: pando.v1.RenewalInfo
+	(*Identity)(nil),                        // 11: pando.v1.Identity
+	(*ListIdentitiesRequest)(nil),           // 12: pando.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),          // 13: pando.v1.ListIdentitiesResponse
+	(*Certificate)(nil),                     // 14: pando.v1.Certificate
+	(*RevokeCertificateRequest)(nil),        // 15: pando.v1.RevokeCertificateRequest
+	(*CreateRevocationRequest)(nil),         // 16: pando.v1.CreateRevocationRequest
+	(*CreateRevocationResponse)(nil),        // 17: pando.v1.CreateRevocationResponse
+	(*Revocations)(nil),                     // 18: pando.v1.Revocations
+	(*GetCertificateRequest)(nil),           // 19: pando.v1.GetCertificateRequest
+	(*ListCertificatesRequest)(nil),         // 20: pando.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),        // 21: pando.v1.ListCertificatesResponse
+	(*GetBundleRequest)(nil),                // 22: pando.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),               // 23: pando.v1.GetBundleResponse
+	(*GetTrustRequest)(nil),                 // 24: pando.v1.GetTrustRequest
+	(*GetTrustResponse)(nil),                // 25: pando.v1.GetTrustResponse
+	(*WatchTrustRequest)(nil),               // 26: pando.v1.WatchTrustRequest
+	(*WatchTrustResponse)(nil),              // 27: pando.v1.WatchTrustResponse
+	(*Authority)(nil),                       // 28: pando.v1.Authority
+	(*GetAuthorityRequest)(nil),             // 29: pando.v1.GetAuthorityRequest
+	(*ListAuthoritiesRequest)(nil),          // 30: pando.v1.ListAuthoritiesRequest
+	(*ListAuthoritiesResponse)(nil),         // 31: pando.v1.ListAuthoritiesResponse
+	(*Job)(nil),                             // 32: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 33: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 34: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 35: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 36: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 37: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 38: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 39: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 40: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 41: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 42: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 43: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 44: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 45: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 46: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 47: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 48: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 49: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	41, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	42, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	42, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	47, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	48, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	48, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	42, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	42, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	48, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	48, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	38, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	44, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
-	42, // 10: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	42, // 11: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	42, // 12: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	42, // 13: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	42, // 14: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
-	8,  // 15: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
-	3,  // 16: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	41, // 17: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 18: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 19: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
-	12, // 20: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
-	3,  // 21: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 22: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
-	12, // 23: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	42, // 24: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	42, // 25: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	42, // 26: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	42, // 27: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	22, // 28: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	42, // 29: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	42, // 30: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	41, // 31: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	26, // 32: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	39, // 33: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	42, // 34: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	40, // 35: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	30, // 36: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	41, // 37: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	42, // 38: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 39: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 40: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 41: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 42: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 43: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	13, // 44: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	14, // 45: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	9,  // 46: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	10, // 47: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	16, // 48: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	18, // 49: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	20, // 50: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	23, // 51: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	24, // 52: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	27, // 53: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	29, // 54: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	31, // 55: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	32, // 56: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	33, // 57: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	35, // 58: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	36, // 59: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 60: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 61: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 62: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	8,  // 63: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	15, // 64: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	8,  // 65: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	11, // 66: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	17, // 67: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	19, // 68: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	21, // 69: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	22, // 70: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	25, // 71: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	28, // 72: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	26, // 73: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	30, // 74: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	30, // 75: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	34, // 76: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	43, // 77: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	37, // 78: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	60, // [60:79] is the sub-list for method output_type
-	41, // [41:60] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
+	47, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	48, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	48, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
+	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
+	48, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	48, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	48, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	48, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	48, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
+	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
+	47, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
+	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
+	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
+	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
+	48, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	48, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	48, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	48, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	28, // 34: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	48, // 35: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	48, // 36: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	47, // 37: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	32, // 38: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	45, // 39: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	48, // 40: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	46, // 41: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	36, // 42: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	47, // 43: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	48, // 44: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 45: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 46: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 47: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 48: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 49: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 50: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 51: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 52: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 53: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 54: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 55: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 56: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 57: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 58: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 59: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 60: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	33, // 61: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	35, // 62: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 63: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	37, // 64: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	38, // 65: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	39, // 66: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	41, // 67: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	42, // 68: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 69: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 70: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 71: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 72: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 73: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 74: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 75: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 76: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 77: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 78: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 79: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 80: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 81: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 82: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	34, // 83: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	32, // 84: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 85: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	36, // 86: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	36, // 87: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	40, // 88: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	49, // 89: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	43, // 90: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	69, // [69:91] is the sub-list for method output_type
+	47, // [47:69] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -3250,9 +3690,9 @@ func file_v1_pando_proto_init() {
 	if File_v1_pando_proto != nil {
 		return
 	}
-	file_v1_pando_proto_msgTypes[18].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[20].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[38].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[44].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -3262,9 +3702,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   47,
 			NumExtensions: 0,
-			NumServices:   7,
+			NumServices:   8,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -32,11 +32,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CertificateService_SignCertificate_FullMethodName  = "/pando.v1.CertificateService/SignCertificate"
-	CertificateService_SignCertificates_FullMethodName = "/pando.v1.CertificateService/SignCertificates"
-	CertificateService_RenewCertificate_FullMethodName = "/pando.v1.CertificateService/RenewCertificate"
-	CertificateService_GetCertificate_FullMethodName   = "/pando.v1.CertificateService/GetCertificate"
-	CertificateService_ListCertificates_FullMethodName = "/pando.v1.CertificateService/ListCertificates"
+	CertificateService_SignCertificate_FullMethodName      = "/pando.v1.CertificateService/SignCertificate"
+	CertificateService_SignCertificates_FullMethodName     = "/pando.v1.CertificateService/SignCertificates"
+	CertificateService_RenewCertificate_FullMethodName     = "/pando.v1.CertificateService/RenewCertificate"
+	CertificateService_GetNewestCertificate_FullMethodName = "/pando.v1.CertificateService/GetNewestCertificate"
+	CertificateService_GetRenewalInfo_FullMethodName       = "/pando.v1.CertificateService/GetRenewalInfo"
+	CertificateService_GetCertificate_FullMethodName       = "/pando.v1.CertificateService/GetCertificate"
+	CertificateService_ListCertificates_FullMethodName     = "/pando.v1.CertificateService/ListCertificates"
 )
 
 // CertificateServiceClient is the client API for CertificateService service.
@@ -58,6 +60,13 @@ type CertificateServiceClient interface {
 	// RenewCertificate gives the holder of a client certificate a successor with the same
 	// SPIFFE ID, DNS names and profile.
 	RenewCertificate(ctx context.Context, in *RenewCertificateRequest, opts ...grpc.CallOption) (*SignCertificateResponse, error)
+	// GetNewestCertificate gives the holder of a client certificate the newest one for the same
+	// SPIFFE ID and the same key: the successor that Pando has made by itself under an entry with
+	// pre_renew, or the presented one again.
+	GetNewestCertificate(ctx context.Context, in *GetNewestCertificateRequest, opts ...grpc.CallOption) (*SignCertificateResponse, error)
+	// GetRenewalInfo tells when the server wants a certificate renewed (the idea of RFC 9773). A
+	// workload asks for certificates of its own SPIFFE ID; the role viewer for any.
+	GetRenewalInfo(ctx context.Context, in *GetRenewalInfoRequest, opts ...grpc.CallOption) (*RenewalInfo, error)
 	// GetCertificate looks one certificate up by its serial number. Requires the role viewer.
 	GetCertificate(ctx context.Context, in *GetCertificateRequest, opts ...grpc.CallOption) (*Certificate, error)
 	// ListCertificates lists certificates, latest not_after first. Requires the role viewer.
@@ -96,6 +105,26 @@ func (c *certificateServiceClient) RenewCertificate(ctx context.Context, in *Ren
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SignCertificateResponse)
 	err := c.cc.Invoke(ctx, CertificateService_RenewCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *certificateServiceClient) GetNewestCertificate(ctx context.Context, in *GetNewestCertificateRequest, opts ...grpc.CallOption) (*SignCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignCertificateResponse)
+	err := c.cc.Invoke(ctx, CertificateService_GetNewestCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *certificateServiceClient) GetRenewalInfo(ctx context.Context, in *GetRenewalInfoRequest, opts ...grpc.CallOption) (*RenewalInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewalInfo)
+	err := c.cc.Invoke(ctx, CertificateService_GetRenewalInfo_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +170,13 @@ type CertificateServiceServer interface {
 	// RenewCertificate gives the holder of a client certificate a successor with the same
 	// SPIFFE ID, DNS names and profile.
 	RenewCertificate(context.Context, *RenewCertificateRequest) (*SignCertificateResponse, error)
+	// GetNewestCertificate gives the holder of a client certificate the newest one for the same
+	// SPIFFE ID and the same key: the successor that Pando has made by itself under an entry with
+	// pre_renew, or the presented one again.
+	GetNewestCertificate(context.Context, *GetNewestCertificateRequest) (*SignCertificateResponse, error)
+	// GetRenewalInfo tells when the server wants a certificate renewed (the idea of RFC 9773). A
+	// workload asks for certificates of its own SPIFFE ID; the role viewer for any.
+	GetRenewalInfo(context.Context, *GetRenewalInfoRequest) (*RenewalInfo, error)
 	// GetCertificate looks one certificate up by its serial number. Requires the role viewer.
 	GetCertificate(context.Context, *GetCertificateRequest) (*Certificate, error)
 	// ListCertificates lists certificates, latest not_after first. Requires the role viewer.
@@ -163,6 +199,12 @@ func (UnimplementedCertificateServiceServer) SignCertificates(context.Context, *
 }
 func (UnimplementedCertificateServiceServer) RenewCertificate(context.Context, *RenewCertificateRequest) (*SignCertificateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RenewCertificate not implemented")
+}
+func (UnimplementedCertificateServiceServer) GetNewestCertificate(context.Context, *GetNewestCertificateRequest) (*SignCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNewestCertificate not implemented")
+}
+func (UnimplementedCertificateServiceServer) GetRenewalInfo(context.Context, *GetRenewalInfoRequest) (*RenewalInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRenewalInfo not implemented")
 }
 func (UnimplementedCertificateServiceServer) GetCertificate(context.Context, *GetCertificateRequest) (*Certificate, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCertificate not implemented")
@@ -245,6 +287,42 @@ func _CertificateService_RenewCertificate_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CertificateService_GetNewestCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetNewestCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CertificateServiceServer).GetNewestCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CertificateService_GetNewestCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CertificateServiceServer).GetNewestCertificate(ctx, req.(*GetNewestCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CertificateService_GetRenewalInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRenewalInfoRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CertificateServiceServer).GetRenewalInfo(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CertificateService_GetRenewalInfo_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CertificateServiceServer).GetRenewalInfo(ctx, req.(*GetRenewalInfoRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CertificateService_GetCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetCertificateRequest)
 	if err := dec(in); err != nil {
@@ -299,6 +377,14 @@ var CertificateService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RenewCertificate",
 			Handler:    _CertificateService_RenewCertificate_Handler,
+		},
+		{
+			MethodName: "GetNewestCertificate",
+			Handler:    _CertificateService_GetNewestCertificate_Handler,
+		},
+		{
+			MethodName: "GetRenewalInfo",
+			Handler:    _CertificateService_GetRenewalInfo_Handler,
 		},
 		{
 			MethodName: "GetCertificate",
@@ -967,6 +1053,116 @@ var ScheduleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RunJob",
 			Handler:    _ScheduleService_RunJob_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}
+
+const (
+	IdentityService_ListIdentities_FullMethodName = "/pando.v1.IdentityService/ListIdentities"
+)
+
+// IdentityServiceClient is the client API for IdentityService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// IdentityService tells how the holders of certificates are.
+type IdentityServiceClient interface {
+	// ListIdentities lists SPIFFE IDs and what their newest certificates say of them, ordered by
+	// SPIFFE ID. Requires the role viewer.
+	ListIdentities(ctx context.Context, in *ListIdentitiesRequest, opts ...grpc.CallOption) (*ListIdentitiesResponse, error)
+}
+
+type identityServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewIdentityServiceClient(cc grpc.ClientConnInterface) IdentityServiceClient {
+	return &identityServiceClient{cc}
+}
+
+func (c *identityServiceClient) ListIdentities(ctx context.Context, in *ListIdentitiesRequest, opts ...grpc.CallOption) (*ListIdentitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIdentitiesResponse)
+	err := c.cc.Invoke(ctx, IdentityService_ListIdentities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// IdentityServiceServer is the server API for IdentityService service.
+// All implementations must embed UnimplementedIdentityServiceServer
+// for forward compatibility.
+//
+// IdentityService tells how the holders of certificates are.
+type IdentityServiceServer interface {
+	// ListIdentities lists SPIFFE IDs and what their newest certificates say of them, ordered by
+	// SPIFFE ID. Requires the role viewer.
+	ListIdentities(context.Context, *ListIdentitiesRequest) (*ListIdentitiesResponse, error)
+	mustEmbedUnimplementedIdentityServiceServer()
+}
+
+// UnimplementedIdentityServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedIdentityServiceServer struct{}
+
+func (UnimplementedIdentityServiceServer) ListIdentities(context.Context, *ListIdentitiesRequest) (*ListIdentitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIdentities not implemented")
+}
+func (UnimplementedIdentityServiceServer) mustEmbedUnimplementedIdentityServiceServer() {}
+func (UnimplementedIdentityServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeIdentityServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to IdentityServiceServer will
+// result in compilation errors.
+type UnsafeIdentityServiceServer interface {
+	mustEmbedUnimplementedIdentityServiceServer()
+}
+
+func RegisterIdentityServiceServer(s grpc.ServiceRegistrar, srv IdentityServiceServer) {
+	// If the following call panics, it indicates UnimplementedIdentityServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&IdentityService_ServiceDesc, srv)
+}
+
+func _IdentityService_ListIdentities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListIdentitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdentityServiceServer).ListIdentities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IdentityService_ListIdentities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdentityServiceServer).ListIdentities(ctx, req.(*ListIdentitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// IdentityService_ServiceDesc is the grpc.ServiceDesc for IdentityService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var IdentityService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.IdentityService",
+	HandlerType: (*IdentityServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListIdentities",
+			Handler:    _IdentityService_ListIdentities_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -16,6 +16,10 @@ const (
 	MethodJWT       Method = "jwt"
 	MethodPeer      Method = "mtls"     // a client certificate of this CA
 	MethodInternal  Method = "internal" // Pando itself, for its own certificates
+
+	// MethodPreRenew is Pando itself, for a holder who only downloads. Nobody can authenticate
+	// by it.
+	MethodPreRenew Method = "pre_renew"
 )
 
 // Role is what an administrator may do. Each role may do what the one before it may.
@@ -68,10 +72,10 @@ type Caller struct {
 	TokenID   string // jti; empty when the issuer's tokens may be used more than once
 	ExpiresAt time.Time
 
-	// MethodPeer
+	// MethodPeer; MethodPreRenew, where it is the certificate that is renewed
 	ID          spiffeid.ID
 	Serial      ca.Serial
-	Fingerprint [32]byte // SHA-256 of the certificate
+	Fingerprint [32]byte // MethodPeer: SHA-256 of the certificate
 }
 
 // Spent says what consumed a join token, so that a lost answer can be given once more.

@@ -30,8 +30,8 @@ type Input struct {
 	Caller   Caller
 	CSR      *ca.CSR
 	Want     Want
-	Entries  []*Entry // join token: the one that it is bound to; JWT: those of its issuer
-	Current  *Current // peer certificate: what its record says
+	Entries  []*Entry // join token: the one that it is bound to; JWT: those of its issuer; pre-renewal: that of the certificate
+	Current  *Current // peer certificate, or the one that is pre-renewed: what its record says
 	Profiles map[string]*Profile
 	Set      *ca.Set
 	Now      time.Time
@@ -105,6 +105,8 @@ func propose(in *Input) (proposal, error) {
 		return proposal{}, deny(RuleIdentity, "an administrator names the SPIFFE ID that is to be signed")
 	case c.Method == MethodPeer:
 		return proposeRenewal(in)
+	case c.Method == MethodPreRenew:
+		return proposePreRenewal(in)
 	case c.Method == MethodJoinToken:
 		return proposeToken(in)
 	case c.Method == MethodJWT:
@@ -129,6 +131,13 @@ func proposeRenewal(in *Input) (proposal, error) {
 		id: in.Current.ID, dnsNames: in.Current.DNSNames, profile: in.Current.Profile,
 		entryID: in.Current.EntryID, replaces: in.Caller.Serial, trusted: true,
 	}, nil
+}
+
+func proposePreRenewal(in *Input) (proposal, error) {
+	if in.Current == nil || len(in.Entries) != 1 || !in.Entries[0].preRenews(in.Current) {
+		return proposal{}, deny(RuleNoEntry, "no entry asks for the renewal of this certificate")
+	}
+	return proposeRenewal(in)
 }
 
 func proposeToken(in *Input) (proposal, error) {

@@ -24,6 +24,7 @@ type EntrySpec struct {
 	Method   Method            // join_token or jwt
 	Issuer   string            // jwt: configured name of the issuer
 	Claims   map[string]string // jwt: claim → required value
+	PreRenew bool              // Pando renews its certificates, for the key that they have
 }
 
 // Entry is a rule that gives an authenticated caller an identity, checked and ready to
@@ -36,6 +37,7 @@ type Entry struct {
 	method   Method
 	issuer   string
 	claims   []requirement
+	preRenew bool
 }
 
 type requirement struct {
@@ -61,7 +63,7 @@ func ParseEntry(spec EntrySpec, td spiffeid.TrustDomain) (*Entry, error) {
 	}
 	e := &Entry{
 		id: spec.ID, identity: identity, dnsNames: slices.Clone(spec.DNSNames),
-		profile: spec.Profile, method: spec.Method, issuer: spec.Issuer,
+		profile: spec.Profile, method: spec.Method, issuer: spec.Issuer, preRenew: spec.PreRenew,
 	}
 	switch {
 	case len(spec.DNSNames) > maxDNSNames:
@@ -114,6 +116,10 @@ func (e *Entry) Issuer() string { return e.issuer }
 // Profile is the name of the profile that the entry gives.
 func (e *Entry) Profile() string { return e.profile }
 
+// Span is the first and the last SPIFFE ID, in the order of octets, between which lie all that the
+// entry can give. Others may lie there too.
+func (e *Entry) Span() (first, last string) { return e.identity.span() }
+
 // Reserved reports whether the entry's SPIFFE IDs belong to Pando itself.
 func (e *Entry) Reserved() bool { return e.identity.Reserved() }
 
@@ -129,6 +135,15 @@ func (e *Entry) matches(c *Caller) bool {
 		}
 	}
 	return true
+}
+
+// preRenews reports whether the entry asks for the renewal of a certificate that was issued
+// under it, and still gives what that holds.
+func (e *Entry) preRenews(c *Current) bool {
+	first, last := e.Span()
+	id := c.ID.String()
+	return e.preRenew && e.id == c.EntryID && e.profile == c.Profile && first <= id && id <= last &&
+		!slices.ContainsFunc(c.DNSNames, func(name string) bool { return !slices.Contains(e.dnsNames, name) })
 }
 
 // claimEquals compares a claim with a required text; an array matches if one of its

@@ -101,6 +101,22 @@ func (t Template) Reserved() bool {
 	return len(t.segments) > 0 && t.segments[0].literal == reservedSegment
 }
 
+// pastSegments sorts behind every octet that a SPIFFE ID can have.
+const pastSegments = "\x7f"
+
+// span is the first and the last text between which all IDs lie that the template can make.
+func (t Template) span() (first, last string) {
+	first = t.td.ID().String()
+	for _, s := range t.segments {
+		if s.claim != nil {
+			first += "/"
+			return first, first + pastSegments
+		}
+		first += "/" + s.literal
+	}
+	return first, first
+}
+
 // Resolve fills the claims in. A claim that is missing, is not a scalar or cannot be a
 // path segment is a Denial.
 func (t Template) Resolve(claims map[string]any) (spiffeid.ID, error) {

@@ -27,6 +27,8 @@ type database interface {
 	store.Watcher
 	store.Leases
 	store.Acks
+	store.PreRenewals
+	server.FigureStore
 	store.Upkeep
 	store.Health
 	server.EntryStore

@@ -27,11 +27,15 @@ type config struct {
 	URLs      urlsConfig      `yaml:"urls"`
 	Lifetimes lifetimesConfig `yaml:"lifetimes"`
 	Rotation  rotationConfig  `yaml:"rotation"`
-	Limits    limitsConfig    `yaml:"limits"`
-	Timeouts  timeoutsConfig  `yaml:"timeouts"`
-	Records   recordsConfig   `yaml:"records"`
-	Log       logConfig       `yaml:"log"`
-	Debug     debugConfig     `yaml:"debug"`
+
+	PreRenewal preRenewalConfig `yaml:"pre_renewal"`
+	Figures    figuresConfig    `yaml:"figures"`
+
+	Limits   limitsConfig   `yaml:"limits"`
+	Timeouts timeoutsConfig `yaml:"timeouts"`
+	Records  recordsConfig  `yaml:"records"`
+	Log      logConfig      `yaml:"log"`
+	Debug    debugConfig    `yaml:"debug"`
 
 	// Administrators are those who administer with a client certificate of this CA.
 	Administrators []administratorConfig `yaml:"administrators"`
@@ -78,6 +82,18 @@ type rotationConfig struct {
 	Intermediate duration `yaml:"intermediate"` // how long an intermediate is active; 0: a third of its lifetime
 	Skew         duration `yaml:"skew"`         // by how much clocks, also those of verifiers, may differ
 	Lease        duration `yaml:"lease"`        // after how long without a sign of life another replica leads
+}
+
+// preRenewalConfig is how the certificates of entries with pre_renew are renewed. One replica does
+// it for all.
+type preRenewalConfig struct {
+	Schedule string  `yaml:"schedule"` // how often it is looked which are due
+	Rate     float64 `yaml:"rate"`     // certificates per second
+}
+
+// figuresConfig is how the fleet is counted for the metrics. One replica does it for all.
+type figuresConfig struct {
+	Schedule string `yaml:"schedule"` // how often
 }
 
 // limitsConfig bounds what callers can use up.
@@ -168,6 +184,8 @@ func defaultConfig() config {
 		Rotation: rotationConfig{
 			Schedule: "@every 10s", Skew: duration(5 * time.Minute), Lease: duration(time.Minute),
 		},
+		PreRenewal: preRenewalConfig{Schedule: "@every 30s", Rate: 100},
+		Figures:    figuresConfig{Schedule: "@every 1m"},
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
 			AddressRate: 2000, AddressBurst: 10_000, // a load balancer, or a site, is one address

@@ -128,6 +128,7 @@ func (c *config) validateLimits(p *problems) {
 	}{
 		{"lifetimes.root", c.Lifetimes.Root.seconds(), 1, longest.Seconds(), "between 1s and 50 years"},
 		{"lifetimes.intermediate", c.Lifetimes.Intermediate.seconds(), 1, c.Lifetimes.Root.seconds(), "between 1s and lifetimes.root"},
+		{"pre_renewal.rate", c.PreRenewal.Rate, 0.01, 1e6, "between 0.01 and 1000000"},
 		{"limits.identity_rate", c.Limits.IdentityRate, 0, 1e9, "0 or more"},
 		{"limits.identity_burst", float64(c.Limits.IdentityBurst), 0, 1e9, "0 or more"},
 		{"limits.address_rate", c.Limits.AddressRate, 0, 1e9, "0 or more"},

@@ -39,11 +39,15 @@ func newEntryCreateCommand(io stdio, connection *connectionFlags) *cobra.Command
 		Long: `Make an entry. Without --issuer it is for join tokens (see pando token create). With
 --issuer it is for JWTs of that issuer, which must have every --claim; a claim may also stand
 in the SPIFFE ID in place of a whole path segment, as {name} or as a JSON pointer
-{/nested/name}.`,
+{/nested/name}.
+
+With --pre-renew Pando renews the certificates that are issued under it by itself, each for the
+key that it has, for holders who can only download: see docs/renewal.md.`,
 		Example: `  pando entry create --spiffe-id spiffe://example.org/web
   pando entry create --spiffe-id spiffe://example.org/www --dns www.example.org --profile server
   pando entry create --issuer kubernetes --claim /kubernetes.io/namespace=shop \
-      --spiffe-id 'spiffe://example.org/ns/shop/sa/{/kubernetes.io/serviceaccount/name}'`,
+      --spiffe-id 'spiffe://example.org/ns/shop/sa/{/kubernetes.io/serviceaccount/name}'
+  pando entry create --spiffe-id spiffe://example.org/printer --pre-renew`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
@@ -52,6 +56,7 @@ in the SPIFFE ID in place of a whole path segment, as {name} or as a JSON pointe
 	flags.StringVar(&request.Profile, "profile", "", "profile of the certificates (default workload)")
 	flags.StringVar(&request.Issuer, "issuer", "", "configured `name` of the JWT issuer")
 	flags.StringArrayVar(&claims, "claim", nil, "claim that a JWT must have, as `name=value`; may be repeated")
+	flags.BoolVar(&request.PreRenew, "pre-renew", false, "renew its certificates, for the key that they have, for holders who only download")
 	completeFlag(cmd, "profile", completeProfiles)
 	output := addOutput(cmd, formTable, formJSON, formYAML, formID)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -202,9 +207,9 @@ be renewed.`,
 
 func entriesResult(page entryPageJSON) result {
 	r := result{value: page, table: func(w *tabwriter.Writer) {
-		row(w, "ID", "SPIFFE ID", "METHOD", "ISSUER", "PROFILE", "DNS NAMES")
+		row(w, "ID", "SPIFFE ID", "METHOD", "ISSUER", "PROFILE", "PRE-RENEW", "DNS NAMES")
 		for _, e := range page.Entries {
-			row(w, e.ID, e.SPIFFEID, e.Method, e.Issuer, e.Profile, strings.Join(e.DNSNames, ","))
+			row(w, e.ID, e.SPIFFEID, e.Method, e.Issuer, e.Profile, yesText(e.PreRenew), strings.Join(e.DNSNames, ","))
 		}
 	}}
 	for _, e := range page.Entries {
@@ -224,7 +229,16 @@ func entryResult(e entryJSON, now time.Time) result {
 		for _, name := range slices.Sorted(maps.Keys(e.Claims)) {
 			fact(w, "Claim "+name, e.Claims[name])
 		}
+		fact(w, "Pre-renewed", yesText(e.PreRenew))
 		fact(w, "Created", timeText(e.CreatedAt, now))
 		fact(w, "Created by", e.CreatedBy)
 	}}
+}
+
+// yesText is empty for what is not so.
+func yesText(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return ""
 }

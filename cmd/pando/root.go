@@ -89,6 +89,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newEntryCommand(io),
 		newGetCommand(io),
 		newHealthCommand(io),
+		newIdentityCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
 		newVersionCommand(io),

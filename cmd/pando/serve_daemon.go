@@ -34,6 +34,7 @@ type daemon struct {
 	vault     *vault
 	rotator   *rotation.Rotator
 	scheduler *rotation.Scheduler
+	leased    []*rotation.Leased
 	serving   *server.Serving
 	health    *health
 	doors     []*door // for requests
@@ -106,10 +107,11 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
-		Acks: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
+		Acks: d.db, Holdings: d.db, Fleet: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
 		AddressRate: d.cfg.Limits.AddressRate, AddressBurst: d.cfg.Limits.AddressBurst,
+		PreRenewRate: d.cfg.PreRenewal.Rate, FiguresAge: d.figuresAge(),
 		Observer: d.metrics, Log: d.log,
 	})
 	return err

@@ -22,9 +22,10 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	if d.profiles, err = d.cfg.profiles(); err != nil {
 		return err
 	}
+	holder := replicaName()
 	d.rotator, err = rotation.NewRotator(rotation.RotatorConfig{
 		Store: d.db, Keys: v.keys, Policy: d.cfg.rotationPolicy(d.profiles), URLs: d.cfg.urls(),
-		Holder: replicaName(), LeaseTTL: time.Duration(d.cfg.Rotation.Lease), Log: d.log,
+		Holder: holder, LeaseTTL: time.Duration(d.cfg.Rotation.Lease), Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -36,6 +37,11 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 		return err
 	}
 	jobs = append(jobs, rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick})
+	leased, err := d.leasedJobs(holder)
+	if err != nil {
+		return err
+	}
+	jobs = append(jobs, leased...)
 	if d.scheduler, err = rotation.NewScheduler(rotation.SchedulerConfig{Jobs: jobs, Log: d.log}); err != nil {
 		return err
 	}
@@ -43,6 +49,41 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 		return describeDatabase(err)
 	}
 	return d.catchUp(ctx)
+}
+
+// leasedJobs are those that one replica does for all. They run once d.service is there.
+func (d *daemon) leasedJobs(holder string) ([]rotation.Job, error) {
+	preRenew := func(ctx context.Context, _ store.Fence, now time.Time) error { return d.service.PreRenew(ctx, now) }
+	figures := func(ctx context.Context, fence store.Fence, now time.Time) error {
+		return d.service.RefreshFigures(ctx, fence, now)
+	}
+	var jobs []rotation.Job
+	for _, cfg := range []rotation.LeasedConfig{
+		{Name: rotation.JobPreRenew, Schedule: d.cfg.PreRenewal.Schedule, Do: preRenew},
+		{Name: rotation.JobFigures, Schedule: d.cfg.Figures.Schedule, Do: figures},
+	} {
+		cfg.Leases, cfg.Holder, cfg.TTL = d.db, holder, time.Duration(d.cfg.Rotation.Lease)
+		leased, err := rotation.NewLeased(cfg)
+		if err != nil {
+			return nil, err
+		}
+		d.leased = append(d.leased, leased)
+		jobs = append(jobs, leased.Job())
+	}
+	return jobs, nil
+}
+
+// missedFigures is how many counts of the fleet in a row may fail, or come late, before the last
+// one is no longer shown.
+const missedFigures = 4
+
+func (d *daemon) figuresAge() time.Duration {
+	for _, job := range d.scheduler.Status(time.Now()) {
+		if job.Name == rotation.JobFigures {
+			return missedFigures * job.Period
+		}
+	}
+	return 0 // the default there
 }
 
 func (d *daemon) longestLeaf() time.Duration {
@@ -97,6 +138,11 @@ func (d *daemon) release(ctx context.Context) {
 	defer cancel()
 	if err := d.rotator.Release(ctx); err != nil {
 		d.log.WarnContext(ctx, "lease not released", "error", err)
+	}
+	for _, leased := range d.leased {
+		if err := leased.Release(ctx); err != nil {
+			d.log.WarnContext(ctx, "lease not released", "error", err)
+		}
 	}
 }
 

@@ -93,6 +93,7 @@ type createEntryJSON struct {
 	Method   string            `json:"method"`
 	Issuer   string            `json:"issuer,omitempty"`
 	Claims   map[string]string `json:"claims,omitempty"`
+	PreRenew bool              `json:"pre_renew,omitempty"`
 }
 
 // entryJSON is a rule that gives a caller an identity.
@@ -106,6 +107,7 @@ type entryJSON struct {
 	Claims    map[string]string `json:"claims,omitempty"`
 	CreatedAt time.Time         `json:"created_at"`
 	CreatedBy string            `json:"created_by"`
+	PreRenew  bool              `json:"pre_renew,omitempty"`
 }
 
 // entryPageJSON is a page of a listing.

@@ -29,6 +29,8 @@ func TestWireShapesAreThoseOfTheAPI(t *testing.T) {
 		"create entry":  {createEntryJSON{}, &apiv1.CreateEntryRequest{}},
 		"entry":         {entryJSON{}, &apiv1.Entry{}},
 		"entries":       {entryPageJSON{}, &apiv1.ListEntriesResponse{}},
+		"identity":      {identityJSON{}, &apiv1.Identity{}},
+		"identities":    {identityPageJSON{}, &apiv1.ListIdentitiesResponse{}},
 		"create token":  {createTokenJSON{}, &apiv1.CreateJoinTokenRequest{}},
 		"join token":    {tokenJSON{}, &apiv1.JoinToken{}},
 		"revocation":    {createRevocationJSON{}, &apiv1.CreateRevocationRequest{}},

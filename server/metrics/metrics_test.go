@@ -24,6 +24,7 @@ import (
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/auth"
 	"github.com/pando-ca/pando/server/metrics"
+	"github.com/pando-ca/pando/store"
 )
 
 // seriesBudget is the most series that one replica may have, whatever the number of workloads.
@@ -243,6 +244,21 @@ type fixed struct{ set *ca.Set }
 
 func (f fixed) Set() *ca.Set { return f.set }
 
+// wholeFleet has identities of every profile in every state, and certificates of four authorities.
+func wholeFleet() fleet {
+	var f server.Figures
+	for _, profile := range []string{"workload", "server"} {
+		for _, state := range server.IdentityStates() {
+			f.Identities = append(f.Identities, server.IdentityCount{Profile: profile, State: state, Count: 1})
+		}
+		for n := range 4 {
+			f.Live = append(f.Live, store.LiveCount{Profile: profile, Issuer: fmt.Sprintf("i%d", n), Certificates: 1})
+		}
+		f.Earliest = append(f.Earliest, server.EarliestEnd{Profile: profile})
+	}
+	return fleet{f}
+}
+
 // A server to which everything has happened, for every value that is known and for floods of
 // values that are not.
 func TestSeriesStayWithinTheBudget(t *testing.T) {
@@ -250,7 +266,8 @@ func TestSeriesStayWithinTheBudget(t *testing.T) {
 	m.Watch(metrics.Sources{
 		Trust:   catest.New(t, catest.Options{}),
 		Serving: func() *x509.Certificate { return nil },
-		Jobs:    jobs{{Name: "prune"}, {Name: "partitions"}},
+		Jobs:    jobs{{Name: "prune"}, {Name: "partitions"}, {Name: "rotate"}, {Name: "pre-renew"}, {Name: "figures"}},
+		Fleet:   wholeFleet(),
 	})
 	codes := []string{
 		"ok", "invalid_request", "invalid_csr", "unauthenticated", "permission_denied", "policy_denied",

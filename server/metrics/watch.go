@@ -8,6 +8,7 @@ import (
 
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/rotation"
+	"github.com/pando-ca/pando/server"
 )
 
 // Trust knows the current authorities; *server.Service does.
@@ -26,11 +27,18 @@ type Leader interface {
 	Status() rotation.RotatorStatus
 }
 
+// Fleet knows what the fleet looked like when it was counted last; *server.Service does.
+type Fleet interface {
+	// Figures is nil when that is not known, or too long ago.
+	Figures() *server.Figures
+}
+
 // Sources is what is read at each scrape. Fields that are nil are left out.
 type Sources struct {
 	Trust   Trust
 	Jobs    Jobs
 	Leader  Leader
+	Fleet   Fleet
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
 }
 
@@ -44,6 +52,9 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	if s.Leader != nil {
 		m.registry.MustRegister(newLeaderGauge(s.Leader))
+	}
+	if s.Fleet != nil {
+		m.registry.MustRegister(newFleetCollector(s.Fleet, m.profiles))
 	}
 	if s.Serving != nil {
 		m.registry.MustRegister(servingCollector{s.Serving})

@@ -33,6 +33,7 @@ func (d *rest) certificateRoutes() {
 		Description: "The same SPIFFE ID, DNS names and profile, for the key of the CSR. A bare CSR is answered with a bare chain.",
 		RequestBody: takesCSR(), Responses: givesChain(),
 	}, d.renew)
+	d.renewalRoutes()
 	register(d, server.OpGetCertificate, huma.Operation{
 		Method: http.MethodGet, Path: "/v1/certificates/{serial}", Summary: "Look one certificate up",
 		Description: "Requires the role viewer.",
@@ -183,7 +184,7 @@ func newSignResponse(i *server.Issued) *SignResponse {
 	return &SignResponse{
 		Serial: i.Serial, SPIFFEID: i.SPIFFEID, DNSNames: i.DNSNames, Profile: i.Profile, Issuer: i.Issuer,
 		NotBefore: i.NotBefore.UTC(), NotAfter: i.NotAfter.UTC(), CertificateChain: i.Chain,
-		Renewal: Renewal{Start: i.Renewal.Start.UTC(), End: i.Renewal.End.UTC()},
+		Renewal: newRenewal(i.Renewal.Start, i.Renewal.End),
 		Bundle:  newBundle(i.Bundle),
 	}
 }

@@ -36,7 +36,7 @@ type entryOutput struct{ Body *Entry }
 func (d *rest) createEntry(ctx context.Context, ex *exchange, in *entryInput) (*entryOutput, error) {
 	entry, err := d.cfg.Service.CreateEntry(ctx, ex.Caller, policy.EntrySpec{
 		SPIFFEID: in.Body.SPIFFEID, DNSNames: in.Body.DNSNames, Profile: in.Body.Profile,
-		Method: policy.Method(in.Body.Method), Issuer: in.Body.Issuer, Claims: in.Body.Claims,
+		Method: policy.Method(in.Body.Method), Issuer: in.Body.Issuer, Claims: in.Body.Claims, PreRenew: in.Body.PreRenew,
 	})
 	if err != nil {
 		return nil, err
@@ -89,6 +89,6 @@ func (d *rest) deleteEntry(ctx context.Context, ex *exchange, in *entryIDInput) 
 func newEntry(e *server.Entry) Entry {
 	return Entry{
 		ID: e.ID, SPIFFEID: e.SPIFFEID, DNSNames: e.DNSNames, Profile: e.Profile, Method: string(e.Method),
-		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: e.CreatedAt.UTC(), CreatedBy: e.CreatedBy,
+		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: e.CreatedAt.UTC(), CreatedBy: e.CreatedBy, PreRenew: e.PreRenew,
 	}
 }

@@ -94,7 +94,7 @@ type Certificate struct {
 	NotAfter     time.Time  `json:"not_after" doc:"End of the validity period."`
 	State        string     `json:"state" enum:"live,expired,revoked" doc:"What became of it."`
 	RevokedAt    *time.Time `json:"revoked_at,omitempty" doc:"When it was revoked; unset when it is not."`
-	Method       string     `json:"method" enum:"join_token,jwt,mtls,internal" doc:"How the caller was authenticated."`
+	Method       string     `json:"method" enum:"join_token,jwt,mtls,internal,pre_renew" doc:"How the caller was authenticated; pre_renew when Pando renewed it by itself."`
 	Caller       string     `json:"caller" doc:"Who asked for it: a SPIFFE ID, issuer and subject, or the ID of a join token."`
 	Address      string     `json:"address,omitempty" doc:"Network address of the caller, without the port."`
 	EntryID      string     `json:"entry_id,omitempty" doc:"The entry that allowed it; unset when an administrator did, or Pando itself."`
@@ -119,6 +119,7 @@ type EntryRequest struct {
 	Method   string            `json:"method" enum:"join_token,jwt" doc:"Credential that it matches."`
 	Issuer   string            `json:"issuer,omitempty" doc:"With method jwt: the configured name of the issuer."`
 	Claims   map[string]string `json:"claims,omitempty" doc:"With method jwt: claims, as names or JSON pointers, and the values that they must have, at least one."`
+	PreRenew bool              `json:"pre_renew,omitempty" doc:"Whether Pando renews the certificates that are issued under it, for the key that they have, for holders who only download; unset: it does not."`
 }
 
 // Entry is a rule that gives an authenticated caller an identity.
@@ -132,6 +133,7 @@ type Entry struct {
 	Claims    map[string]string `json:"claims,omitempty" doc:"With method jwt: claims and the values that they must have."`
 	CreatedAt time.Time         `json:"created_at" doc:"When it was made."`
 	CreatedBy string            `json:"created_by" doc:"Who made it."`
+	PreRenew  bool              `json:"pre_renew,omitempty" doc:"Whether Pando renews the certificates that were issued under it, for the key that they have; unset: it does not."`
 }
 
 // EntryList is a page of a listing, ordered by ID.

@@ -72,6 +72,20 @@ func givesChain() map[string]*huma.Response {
 	}}
 }
 
+// givesNewest describes the two forms of the newest certificate.
+func givesNewest() map[string]*huma.Response {
+	return map[string]*huma.Response{
+		"200": {
+			Description: http.StatusText(http.StatusOK),
+			Content: map[string]*huma.MediaType{
+				jsonType: {},
+				pemChain: {Schema: &huma.Schema{Type: huma.TypeString, Description: "The certificate and the intermediates in PEM."}},
+			},
+		},
+		"304": {Description: http.StatusText(http.StatusNotModified)},
+	}
+}
+
 // givesBundle describes the two forms of the trust bundle.
 func givesBundle() map[string]*huma.Response {
 	return map[string]*huma.Response{

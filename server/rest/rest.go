@@ -78,6 +78,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.api = &wire{huma.NewAPI(describe(), humachi.NewAdapter(d.router))}
 	d.certificateRoutes()
 	d.revocationRoutes()
+	d.identityRoutes()
 	d.bundleRoutes()
 	d.entryRoutes()
 	d.tokenRoutes()

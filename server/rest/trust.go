@@ -50,7 +50,8 @@ func (d *rest) getTrust(ctx context.Context, ex *exchange, in *trustInput) (*tru
 	}
 	body := &TrustResponse{Bundle: newBundle(update.Bundle), Revocations: newRevocations(update.Revocations)}
 	if !update.Renewal.Start.IsZero() {
-		body.Renewal = &Renewal{Start: update.Renewal.Start.UTC(), End: update.Renewal.End.UTC()}
+		renewal := newRenewal(update.Renewal.Start, update.Renewal.End)
+		body.Renewal = &renewal
 	}
 	return &trustOutput{CacheControl: "no-store", Body: body}, nil
 }

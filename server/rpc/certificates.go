@@ -73,6 +73,28 @@ func (s *certificates) RenewCertificate(ctx context.Context, in *apiv1.RenewCert
 	return newSignResponse(issued, newBundle(issued.Bundle)), nil
 }
 
+// GetNewestCertificate implements apiv1.CertificateServiceServer.
+func (s *certificates) GetNewestCertificate(ctx context.Context, _ *apiv1.GetNewestCertificateRequest) (*apiv1.SignCertificateResponse, error) {
+	r := requestOf(ctx)
+	newest, err := s.service.Newest(ctx, r.Caller)
+	if err != nil {
+		return nil, err
+	}
+	r.Issued(newest.Serial, newest.Profile)
+	return newSignResponse(newest, newBundle(newest.Bundle)), nil
+}
+
+// GetRenewalInfo implements apiv1.CertificateServiceServer.
+func (s *certificates) GetRenewalInfo(ctx context.Context, in *apiv1.GetRenewalInfoRequest) (*apiv1.RenewalInfo, error) {
+	info, err := s.service.RenewalInfo(ctx, requestOf(ctx).Caller, in.GetSerial())
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.RenewalInfo{
+		Renewal: newRenewal(info.Renewal.Start, info.Renewal.End), RetryAfter: durationpb.New(info.RetryAfter),
+	}, nil
+}
+
 // GetCertificate implements apiv1.CertificateServiceServer.
 func (s *certificates) GetCertificate(ctx context.Context, in *apiv1.GetCertificateRequest) (*apiv1.Certificate, error) {
 	r := requestOf(ctx)

@@ -23,7 +23,7 @@ var _ apiv1.EntryServiceServer = (*entries)(nil)
 func (s *entries) CreateEntry(ctx context.Context, in *apiv1.CreateEntryRequest) (*apiv1.Entry, error) {
 	entry, err := s.service.CreateEntry(ctx, requestOf(ctx).Caller, policy.EntrySpec{
 		SPIFFEID: in.GetSpiffeId(), DNSNames: in.GetDnsNames(), Profile: in.GetProfile(),
-		Method: policy.Method(in.GetMethod()), Issuer: in.GetIssuer(), Claims: in.GetClaims(),
+		Method: policy.Method(in.GetMethod()), Issuer: in.GetIssuer(), Claims: in.GetClaims(), PreRenew: in.GetPreRenew(),
 	})
 	if err != nil {
 		return nil, err
@@ -67,6 +67,6 @@ func (s *entries) DeleteEntry(ctx context.Context, in *apiv1.DeleteEntryRequest)
 func newEntry(e *server.Entry) *apiv1.Entry {
 	return &apiv1.Entry{
 		Id: e.ID, SpiffeId: e.SPIFFEID, DnsNames: e.DNSNames, Profile: e.Profile, Method: string(e.Method),
-		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: timestamppb.New(e.CreatedAt), CreatedBy: e.CreatedBy,
+		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: timestamppb.New(e.CreatedAt), CreatedBy: e.CreatedBy, PreRenew: e.PreRenew,
 	}
 }

@@ -17,6 +17,12 @@ func operationOf(method string) server.Operation {
 		return server.OpGetCertificate
 	case apiv1.CertificateService_ListCertificates_FullMethodName:
 		return server.OpListCertificates
+	case apiv1.CertificateService_GetNewestCertificate_FullMethodName:
+		return server.OpGetNewest
+	case apiv1.CertificateService_GetRenewalInfo_FullMethodName:
+		return server.OpRenewalInfo
+	case apiv1.IdentityService_ListIdentities_FullMethodName:
+		return server.OpListIdentities
 	case apiv1.TrustService_GetBundle_FullMethodName:
 		return server.OpGetBundle
 	case apiv1.TrustService_GetTrust_FullMethodName, apiv1.TrustService_WatchTrust_FullMethodName:

@@ -94,6 +94,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{Server: grpc.NewServer(options(&cfg, calls)...), health: health.NewServer(), service: cfg.Service}
 	apiv1.RegisterCertificateServiceServer(s, &certificates{service: cfg.Service})
 	apiv1.RegisterRevocationServiceServer(s, &revocations{service: cfg.Service})
+	apiv1.RegisterIdentityServiceServer(s, &identities{service: cfg.Service})
 	apiv1.RegisterTrustServiceServer(s, &trust{service: cfg.Service})
 	apiv1.RegisterEntryServiceServer(s, &entries{service: cfg.Service})
 	apiv1.RegisterJoinTokenServiceServer(s, &joinTokens{service: cfg.Service})

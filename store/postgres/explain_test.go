@@ -106,6 +106,37 @@ func TestPlans(t *testing.T) {
 		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "acks_not_after")
 	})
 	from, _ := dayBounds(last.Day())
+	t.Run("identities are index entries, and one row each", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, identitiesSQL, "spiffe://example.org/w2", now.Add(-24*time.Hour), 100)
+		checkPlan(t, plan, "_spiffe_id_not_after_idx")
+		if !strings.Contains(plan, "Index Only Scan using certificates_d20310305_spiffe_id_not_after_idx") {
+			t.Errorf("plan reads rows to find the ends:\n%s", plan)
+		}
+		if strings.Contains(plan, "GroupAggregate") == strings.Contains(plan, "HashAggregate") {
+			t.Errorf("plan does not stop when the page is full:\n%s", plan)
+		}
+		if first, _, _ := strings.Cut(plan, "CTE Scan"); strings.Contains(first, "certificates_d20310303") {
+			t.Errorf("plan looks for ends before yesterday:\n%s", plan)
+		}
+	})
+	t.Run("live certificates are a range for each issuer", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, liveCountsSQL, now, day)
+		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "_issuer_not_after_idx")
+		if strings.Contains(plan, "certificates_d20310304") {
+			t.Errorf("plan reads the partition of yesterday:\n%s", plan)
+		}
+	})
+	t.Run("holdings are a range of SPIFFE IDs", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, holdingsSQL, "spiffe://example.org/w2", "spiffe://example.org/w3", now, time.Time{}, []byte{}, 1000)
+		checkPlan(t, plan, "_spiffe_id_not_after_idx")
+		if !strings.Contains(plan, "collected_pkey") {
+			t.Errorf("plan reads all that was ever collected:\n%s", plan)
+		}
+	})
+	t.Run("the newest certificate is at the end of its SPIFFE ID", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, newestSQL, "spiffe://example.org/w7", last[:], now)
+		checkPlan(t, plan, "_spiffe_id_not_after_idx")
+	})
 	t.Run("an acknowledgement leads to one partition", func(t *testing.T) {
 		onePartition(t, s, acknowledgeSQL, [][]byte{last[:]}, []int64{1}, []time.Time{now}, []time.Time{from})
 	})
@@ -167,6 +198,7 @@ func fillTable(t *testing.T, s *Store, now time.Time) store.Serial {
 		`INSERT INTO acks (serial, sequence, not_after)
 		 SELECT sha256(n::text::bytea), 1, '2031-03-05 12:00:00+00'::timestamptz + (n - 100000) * interval '1 second'
 		 FROM generate_series(1, 120000) AS n`,
+		`INSERT INTO collected (serial, not_after) SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n`,
 		`ANALYZE`,
 	} {
 		if _, err := s.pool.Exec(ctx, sql); err != nil {

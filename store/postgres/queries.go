@@ -22,6 +22,8 @@ var (
 	blockedKeysInsertSQL string
 	//go:embed queries/clock.sql
 	clockSQL string
+	//go:embed queries/collect.sql
+	collectSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql
@@ -40,6 +42,10 @@ var (
 	factsIssuersSQL string
 	//go:embed queries/fence.sql
 	fenceSQL string
+	//go:embed queries/figures.sql
+	figuresSQL string
+	//go:embed queries/figures_save.sql
+	figuresSaveSQL string
 	//go:embed queries/generation.sql
 	generationSQL string
 	//go:embed queries/generation_first.sql
@@ -48,6 +54,10 @@ var (
 	generationNextSQL string
 	//go:embed queries/generation_number.sql
 	generationNumberSQL string
+	//go:embed queries/holdings.sql
+	holdingsSQL string
+	//go:embed queries/identities.sql
+	identitiesSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_once.sql
@@ -62,10 +72,14 @@ var (
 	listPlanSQL string
 	//go:embed queries/listen.sql
 	listenSQL string
+	//go:embed queries/live_counts.sql
+	liveCountsSQL string
 	//go:embed queries/lock_exclusive.sql
 	lockExclusiveSQL string
 	//go:embed queries/lock_shared.sql
 	lockSharedSQL string
+	//go:embed queries/newest.sql
+	newestSQL string
 	//go:embed queries/notify.sql
 	notifySQL string
 	//go:embed queries/partition_create.sql
@@ -86,6 +100,8 @@ var (
 	pingSQL string
 	//go:embed queries/prune_acks.sql
 	pruneAcksSQL string
+	//go:embed queries/prune_collected.sql
+	pruneCollectedSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql

@@ -41,8 +41,11 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if _, err := s.pool.Exec(ctx, pruneReplaysSQL, now.Add(-replayMargin)); err != nil {
 		return s.classify("prune replays", err)
 	}
-	_, err := s.pool.Exec(ctx, pruneAcksSQL, now.Add(-ackMargin))
-	return s.classify("prune acknowledgements", err)
+	if _, err := s.pool.Exec(ctx, pruneAcksSQL, now.Add(-ackMargin)); err != nil {
+		return s.classify("prune acknowledgements", err)
+	}
+	_, err := s.pool.Exec(ctx, pruneCollectedSQL, now.Add(-ackMargin))
+	return s.classify("prune collected", err)
 }
 
 // pruneRows is how many rows one statement of PruneRevocations deletes: some tenths of a second.

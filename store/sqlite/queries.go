@@ -22,6 +22,8 @@ var (
 	blockedKeyInsertSQL string
 	//go:embed queries/blocked_keys_insert.sql
 	blockedKeysInsertSQL string
+	//go:embed queries/collect.sql
+	collectSQL string
 	//go:embed queries/consume_replay.sql
 	consumeReplaySQL string
 	//go:embed queries/consume_token.sql
@@ -44,6 +46,10 @@ var (
 	factsIssuersSQL string
 	//go:embed queries/fence.sql
 	fenceSQL string
+	//go:embed queries/figures.sql
+	figuresSQL string
+	//go:embed queries/figures_save.sql
+	figuresSaveSQL string
 	//go:embed queries/generation.sql
 	generationSQL string
 	//go:embed queries/generation_first.sql
@@ -52,6 +58,10 @@ var (
 	generationNextSQL string
 	//go:embed queries/generation_number.sql
 	generationNumberSQL string
+	//go:embed queries/holdings.sql
+	holdingsSQL string
+	//go:embed queries/identities.sql
+	identitiesSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_undo.sql
@@ -62,12 +72,18 @@ var (
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql
 	leaseReleaseSQL string
+	//go:embed queries/live_counts.sql
+	liveCountsSQL string
+	//go:embed queries/newest.sql
+	newestSQL string
 	//go:embed queries/ping.sql
 	pingSQL string
 	//go:embed queries/prune_acks.sql
 	pruneAcksSQL string
 	//go:embed queries/prune_certificates.sql
 	pruneCertificatesSQL string
+	//go:embed queries/prune_collected.sql
+	pruneCollectedSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql

@@ -10,6 +10,7 @@ func writeQueries() []string {
 		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
+		collectSQL, pruneCollectedSQL, figuresSaveSQL,
 	}
 }
 
@@ -20,5 +21,6 @@ func readQueries() []string {
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
+		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 	}
 }

@@ -33,6 +33,9 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if err := s.pruneParts(ctx, "prune acknowledgements", pruneAcksSQL, now.Add(-ackMargin)); err != nil {
 		return err
 	}
+	if err := s.pruneParts(ctx, "prune collected", pruneCollectedSQL, now.Add(-ackMargin)); err != nil {
+		return err
+	}
 	return s.write(ctx, "prune tokens", func(t *tx) error {
 		if _, err := t.exec(ctx, pruneTokensSQL, before.UnixMicro()); err != nil {
 			return err

@@ -1,7 +1,8 @@
-SELECT id, spiffe_id, dns_names, profile, method, issuer, claims, created_at, created_by
+SELECT id, spiffe_id, dns_names, profile, method, issuer, claims, created_at, created_by, pre_renew
 FROM entries
 WHERE ($1::text = '' OR spiffe_id = $1)
   AND ($2::text = '' OR method = $2)
-  AND id > $3
+  AND (NOT $3::boolean OR pre_renew)
+  AND id > $4
 ORDER BY id
-LIMIT $4
+LIMIT $5

@@ -1,0 +1,1 @@
+DELETE FROM collected WHERE not_after < $1

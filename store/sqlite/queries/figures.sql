@@ -1,0 +1,1 @@
+SELECT f.data, f.computed_at FROM figures AS f
