@@ -153,6 +153,7 @@ func (a *Authority) CrossParentID() string { return a.crossParentID }
 func (a *Authority) Cross() *x509.Certificate { return a.cross }
 
 // Chain returns the DER certificates that a leaf of this authority is presented with: the
-// authority itself first, up to but without the root; then, while the root before that one is
-// retiring, the cross-certificate that leads to it. It is shared: do not modify it.
+// authority itself first, up to but without the root; then, while roots before that one are
+// retiring or tainted, the cross-certificates that lead to them, at most [MaxCross]. It is
+// shared: do not modify it.
 func (a *Authority) Chain() [][]byte { return a.chain }

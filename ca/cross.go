@@ -97,13 +97,25 @@ func (s *Set) linkCross(a *Authority) error {
 	return nil
 }
 
-// crossChain is what chains carry above the intermediates of a root: its cross-certificate
-// while the root that signed it is retiring. Before, the new root signs nothing; afterwards,
-// no live verifier holds the old root alone. A tainted root vouches for nobody.
+// MaxCross is the most cross-certificates that a chain carries: one for each root before the
+// active one that verifiers still hold alone. A handshake carries them all, and [Set.VerifyPeer]
+// looks at no more.
+const MaxCross = 3
+
+// crossChain is what chains carry above the intermediates of a root: its cross-certificate, while
+// the root that signed it is still trusted and signs no more (it is retiring or tainted), and then
+// that of this one, and so on. Before, the new root signs nothing; afterwards, no live verifier
+// holds the old root alone. A tainted root must vouch, too: until it is revoked there are
+// verifiers that know nothing else, and who has stolen its key needs no certificate of ours.
 func (s *Set) crossChain(root *Authority) [][]byte {
-	parent := s.byID[root.crossParentID]
-	if root.cross == nil || parent == nil || parent.state != StateRetiring {
-		return nil
+	var chain [][]byte
+	for root.cross != nil && len(chain) < MaxCross {
+		parent := s.byID[root.crossParentID]
+		if parent == nil || parent.state != StateRetiring && parent.state != StateTainted {
+			break
+		}
+		chain = append(chain, root.cross.Raw)
+		root = parent
 	}
-	return [][]byte{root.cross.Raw}
+	return chain
 }

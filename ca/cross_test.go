@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,6 +90,104 @@ func TestPeersDuringARotation(t *testing.T) {
 				t.Errorf("replica of %s, peer of %s: %v", name, of, err)
 			}
 		}
+	}
+}
+
+// threeRoots is a PKI whose active root has followed two others that are still in use, with these
+// states: R0, R1 and R2, each certified by the one before.
+func threeRoots(t *testing.T, states ...ca.State) *ca.Set {
+	t.Helper()
+	_, rotating := catest.NewRotating(t, catest.Options{Now: noon, RootKey: ca.ECDSAP256})
+	cfg := rotating.Prepare(t).Activate(t).SetConfig()
+	n := 0
+	for i := range cfg.Authorities {
+		if a := &cfg.Authorities[i]; a.Role == ca.RoleRoot && n < len(states) {
+			a.State = states[n]
+			n++
+		}
+	}
+	set, err := ca.NewSet(cfg, noon)
+	check(t, err)
+	return set
+}
+
+// TestEveryVerifierAcceptsWhileSeveralRootsAreInUse: chains lead to every root that a live verifier
+// may hold alone, whether it is retiring or tainted, and to none that is revoked.
+func TestEveryVerifierAcceptsWhileSeveralRootsAreInUse(t *testing.T) {
+	const r0, r1, r2 = 0, 1, 2
+	for name, tt := range map[string]struct {
+		states  []ca.State // of R0 and R1
+		chain   int        // certificates
+		accepts []int      // by verifiers that hold only this one
+	}{
+		"the first retires, the second is tainted": {[]ca.State{ca.StateRetiring, ca.StateTainted}, 4, []int{r0, r1, r2}},
+		"the first is tainted, the second retires": {[]ca.State{ca.StateTainted, ca.StateRetiring}, 4, []int{r0, r1, r2}},
+		"both are tainted":                         {[]ca.State{ca.StateTainted, ca.StateTainted}, 4, []int{r0, r1, r2}},
+		"the first is retired":                     {[]ca.State{ca.StateRetired, ca.StateTainted}, 3, []int{r1, r2}},
+		"the first is revoked":                     {[]ca.State{ca.StateRevoked, ca.StateTainted}, 3, []int{r1, r2}},
+		"the second is revoked":                    {[]ca.State{ca.StateRetired, ca.StateRevoked}, 2, []int{r2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := threeRoots(t, tt.states...)
+			var roots []*x509.Certificate
+			for _, a := range set.Authorities() {
+				if a.Role() == ca.RoleRoot {
+					roots = append(roots, a.Certificate())
+				}
+			}
+			cert, err := set.Issuer().Sign(workload(t, catest.Key(t, ca.ECDSAP256).Public()))
+			check(t, err)
+			if len(cert.Chain) != tt.chain {
+				t.Errorf("the chain has %d certificates, want %d", len(cert.Chain), tt.chain)
+			}
+			for holds, anchors := range map[int][]*x509.Certificate{r0: roots[:1], r1: roots[1:2], r2: roots[2:], -1: set.Roots()} {
+				accepts := holds < 0 || slices.Contains(tt.accepts, holds)
+				if err := goVerify(cert.Chain, anchors); (err == nil) != accepts {
+					t.Errorf("Go, holding R%d: %v, want it to accept: %t", holds, err, accepts)
+				}
+				if out, err := opensslVerify(t, cert.Chain, anchors); (err == nil) != accepts {
+					t.Errorf("openssl, holding R%d: %v, want it to accept: %t\n%s", holds, err, accepts, out)
+				}
+			}
+		})
+	}
+}
+
+// TestChainsAreBounded: however many roots are in use, a handshake carries MaxCross cross-certificates.
+func TestChainsAreBounded(t *testing.T) {
+	pki := catest.New(t, catest.Options{Now: noon, RootKey: ca.ECDSAP256})
+	for range ca.MaxCross + 2 {
+		pki = pki.Prepare(t).Activate(t)
+	}
+	if got := len(pki.Set().Issuer().Chain()); got != 1+ca.MaxCross {
+		t.Errorf("the chain has %d certificates above the leaf, want %d", got, 1+ca.MaxCross)
+	}
+}
+
+// TestAPeerTwoRootsAhead meets a replica that has not followed for two rotations, and one whose
+// cross-certificates are not enough.
+func TestAPeerTwoRootsAhead(t *testing.T) {
+	before := catest.New(t, catest.Options{Now: noon, RootKey: ca.ECDSAP256})
+	ahead := before.Prepare(t).Activate(t).Prepare(t).Activate(t)
+	peer := ahead.Issue(t, "spiffe://example.org/web", catest.Leaf{})
+	var above []*x509.Certificate
+	for _, der := range peer.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		check(t, err)
+		above = append(above, cert)
+	}
+	_, err := before.Set().VerifyPeer(peer.Leaf, above, noon)
+	check(t, err)
+	slices.Reverse(above) // order is nobody's promise
+	_, err = before.Set().VerifyPeer(peer.Leaf, above, noon)
+	check(t, err)
+	for i := range above {
+		if _, err := before.Set().VerifyPeer(peer.Leaf, slices.Delete(slices.Clone(above), i, i+1), noon); err == nil {
+			t.Errorf("it is accepted without certificate %d of its chain", i)
+		}
+	}
+	if _, err := before.Set().VerifyPeer(peer.Leaf, append(above, above...), noon); err == nil {
+		t.Error("a chain of six is looked at")
 	}
 }
 
@@ -193,18 +292,6 @@ func TestCrossParentMayBeGone(t *testing.T) {
 	check(t, err)
 	if len(set.Issuer().Chain()) != 1 {
 		t.Error("the chain leads to a root that is gone")
-	}
-}
-
-// TestTaintedRootVouchesForNobody keeps a root that may be in the wrong hands out of chains.
-func TestTaintedRootVouchesForNobody(t *testing.T) {
-	_, rotating := catest.NewRotating(t, catest.Options{Now: noon})
-	cfg := rotating.SetConfig()
-	cfg.Authorities[root].State = ca.StateTainted
-	set, err := ca.NewSet(cfg, noon)
-	check(t, err)
-	if len(set.Issuer().Chain()) != 1 {
-		t.Error("the chain leads to a tainted root")
 	}
 }
 

@@ -23,6 +23,7 @@ type SetConfig struct {
 	WindowKey   []byte // places renewal windows; in the clear, at least 16 octets
 	URLs        URLs
 	Authorities []AuthorityConfig
+	Incidents   []Incident // the open ones
 }
 
 // AuthorityConfig is one authority of a generation.
@@ -51,6 +52,7 @@ type Set struct {
 	publishedAt time.Time
 	refreshHint time.Duration
 	windowKey   []byte
+	incidents   []Incident
 
 	authorities []*Authority
 	byID        map[string]*Authority
@@ -63,7 +65,8 @@ type Set struct {
 // NewSet verifies a generation and makes a snapshot of it. It refuses a set in which:
 // a certificate cannot act as an authority of the trust domain; a key does not belong to its
 // certificate; an intermediate was not signed by its parent or outlives it; a
-// cross-certificate is for another root or was not signed by its parent; there is not exactly
+// cross-certificate is for another root or was not signed by its parent; an incident has no
+// rate, or ends before it begins; there is not exactly
 // one active intermediate with its key at hand, valid now, whose root is published and valid
 // now.
 func NewSet(cfg SetConfig, now time.Time) (*Set, error) {
@@ -76,6 +79,11 @@ func NewSet(cfg SetConfig, now time.Time) (*Set, error) {
 	if err := cfg.URLs.Validate(); err != nil {
 		return nil, fmt.Errorf("new set: %w", err)
 	}
+	for _, i := range cfg.Incidents {
+		if err := i.validate(); err != nil {
+			return nil, fmt.Errorf("new set: incident %q: %w", i.ID, err)
+		}
+	}
 	s := &Set{
 		trustDomain: cfg.TrustDomain,
 		generation:  cfg.Generation,
@@ -83,6 +91,7 @@ func NewSet(cfg SetConfig, now time.Time) (*Set, error) {
 		publishedAt: cfg.PublishedAt,
 		refreshHint: cfg.RefreshHint,
 		windowKey:   cfg.WindowKey,
+		incidents:   cfg.Incidents,
 		byID:        make(map[string]*Authority, len(cfg.Authorities)),
 		keys:        make(map[KeyHash]bool, len(cfg.Authorities)),
 		pool:        x509.NewCertPool(),

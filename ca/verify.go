@@ -99,13 +99,13 @@ func (a *Authority) validAt(now time.Time) bool {
 	return !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
 }
 
-// maxPresented is the most intermediates that are looked at: a chain of this CA has two, with
-// a cross-certificate.
-const maxPresented = 4
+// maxPresented is the most intermediates that are looked at: the issuer and all
+// cross-certificates of a chain of this CA.
+const maxPresented = 1 + MaxCross
 
 // verifyPath verifies a leaf of an intermediate that this set does not know, as after a
 // restore from a backup, through one that is presented and that a published root has signed;
-// or that a root has signed which this set does not know, with a cross-certificate of a
+// or that a root has signed which this set does not know, with cross-certificates that lead to a
 // published one.
 // A presented certificate with the key of an authority of the set is left out: its own state
 // decides, and it was not the issuer. Anybody may present anything: the work is bounded, and
@@ -127,25 +127,34 @@ func (s *Set) verifyPath(cert *x509.Certificate, intermediates []*x509.Certifica
 }
 
 // admitsIntermediate reports why a presented certificate cannot stand between a leaf and a
-// published root.
+// published root. It climbs, from one cross-certificate to the next, as often as there are
+// certificates.
 func (s *Set) admitsIntermediate(c *x509.Certificate, presented []*x509.Certificate, now time.Time) error {
-	err := s.admitsPresented(c, now)
-	if err != nil || s.signedByRoot(c, now) == nil {
-		return err
-	}
-	for _, cross := range presented {
-		if cross == c || !names(c, cross) || cross.MaxPathLenZero {
-			continue
-		}
-		if err := s.admitsPresented(cross, now); err != nil {
+	for range presented {
+		if err := s.admitsPresented(c, now); err != nil || s.signedByRoot(c, now) == nil {
 			return err
 		}
-		if err := s.signedByRoot(cross, now); err != nil {
+		cross := crossOf(c, presented)
+		if cross == nil {
+			return errNoRoot
+		}
+		if err := c.CheckSignatureFrom(cross); err != nil {
 			return err
 		}
-		return c.CheckSignatureFrom(cross)
+		c = cross
 	}
 	return errNoRoot
+}
+
+// crossOf returns the presented certificate that c names as its issuer, nil if there is none that
+// may sign authorities.
+func crossOf(c *x509.Certificate, presented []*x509.Certificate) *x509.Certificate {
+	for _, cross := range presented {
+		if cross != c && names(c, cross) && !cross.MaxPathLenZero {
+			return cross
+		}
+	}
+	return nil
 }
 
 // admitsPresented reports why a presented certificate cannot be one of an authority that this
