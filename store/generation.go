@@ -15,6 +15,7 @@ type Generation struct {
 	PublishedAt time.Time
 	WindowKey   []byte // sealed; the key that places renewal windows, equal on every replica
 	Authorities []Authority
+	Incidents   []Incident // the open ones, oldest first
 }
 
 // RevokedIDs is the IDs of the revoked authorities, sorted and separated by commas. The stores
@@ -41,7 +42,8 @@ type Authority struct {
 	StateSince  time.Time
 
 	// Roots only. CrossCertificate is this root's key certified by the root that was active
-	// when it was prepared, CrossParentID; chains carry it while that root is retiring.
+	// when it was prepared, CrossParentID; chains carry it while that root is retiring or
+	// tainted.
 	CrossParentID    string
 	CrossCertificate []byte // DER; empty: there was no root before
 	Sequence         uint64 // of the first bundle that held it

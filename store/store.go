@@ -103,7 +103,21 @@ type Generations interface {
 	// none) and the fence holds, and returns ErrConflict or ErrFenced otherwise. next.Number
 	// must be from+1. It waits for the insertions in flight, and each one that starts
 	// later is judged by next: see InsertBatch and ErrIssuerInactive.
+	// Incidents of next that are new are declared, those with a ClosedAt are closed, and those
+	// that next does not hold stay as they are.
 	ReplaceGeneration(ctx context.Context, from uint64, next Generation, fence Fence, audits ...Audit) error
+}
+
+// Incidents tells of mass re-issues, and of who is left.
+type Incidents interface {
+	// Incidents returns at most limit incidents, open or closed, the newest first.
+	Incidents(ctx context.Context, limit int) ([]Incident, error)
+	Incident(ctx context.Context, id string) (*Incident, error) // ErrNotFound
+	// Dependents counts, by issuer, who depends on it: issuers without a certificate that is
+	// neither expired nor revoked are left out. It reads every certificate that lives, and those
+	// that may have renewed it, for seconds when there are millions: call it for incidents, and
+	// for what is done by hand.
+	Dependents(ctx context.Context, f DependentsFilter) (map[string]Dependents, error)
 }
 
 // Watcher tells of changes.

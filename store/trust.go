@@ -16,18 +16,19 @@ type Ack struct {
 	NotAfter time.Time // of the certificate
 }
 
-// Facts is what the rows say about how far a rotation has come. Counts are of certificates
-// that are unexpired and not revoked.
+// Facts is what the rows say about how far a rotation has come.
 type Facts struct {
 	At        time.Time
 	Issuers   map[string]IssuerFacts // by authority ID; absent: none is left
-	Followers map[uint64]int         // certificates whose holders follow, by acknowledged sequence
+	Followers map[uint64]int         // live certificates whose holders follow, by acknowledged sequence
 }
 
-// IssuerFacts is what is left under one authority.
+// IssuerFacts is what is left under one authority. Who may present a certificate is told by Live;
+// whether the authority still has a list of revoked certificates to sign, by Unexpired.
 type IssuerFacts struct {
-	Live     int
-	NotAfter time.Time // the latest
+	Live      int       // certificates that are neither expired nor revoked
+	Unexpired int       // the revoked ones, too
+	NotAfter  time.Time // the latest of the unexpired
 }
 
 // Behind is the number of following certificates that have not acknowledged sequence.

@@ -60,7 +60,7 @@ func readFacts(results pgx.BatchResults) (*store.Facts, error) {
 	}
 	var issuer string
 	var of store.IssuerFacts
-	_, err = pgx.ForEachRow(rows, []any{&issuer, &of.Live, &of.NotAfter}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&issuer, &of.Live, &of.Unexpired, &of.NotAfter}, func() error {
 		of.NotAfter = of.NotAfter.UTC()
 		facts.Issuers[issuer] = of
 		return nil

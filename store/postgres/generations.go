@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,27 +11,46 @@ import (
 	"github.com/pando-ca/pando/store"
 )
 
-// Generation reads the current generation; see [store.Generations]. It is one statement, so
-// that its authorities are those of one generation.
+// Generation reads the current generation; see [store.Generations]. It is one snapshot, so that
+// its authorities and incidents are those of one generation.
 func (s *Store) Generation(ctx context.Context) (*store.Generation, error) {
-	rows, err := s.pool.Query(ctx, generationSQL)
-	if err != nil {
-		return nil, s.classify("read generation", err)
-	}
-	defer rows.Close()
 	var g store.Generation
-	for rows.Next() {
-		if err := scanAuthority(rows, &g); err != nil {
-			return nil, s.classify("read generation", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
+		var batch pgx.Batch
+		batch.Queue(generationSQL)
+		batch.Queue(incidentsOpenSQL)
+		results := tx.SendBatch(ctx, &batch)
+		return errors.Join(readGeneration(results, &g), results.Close())
+	})
+	if err != nil {
 		return nil, s.classify("read generation", err)
 	}
 	if g.Number == 0 {
 		return nil, fmt.Errorf("read generation: %w", store.ErrNotFound)
 	}
 	return &g, nil
+}
+
+func readGeneration(results pgx.BatchResults, g *store.Generation) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scanAuthority(rows, g); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if rows, err = results.Query(); err != nil {
+		return err
+	}
+	g.Incidents, err = pgx.AppendRows(g.Incidents, rows, scanIncident)
+	return err
 }
 
 // GenerationNumber is the number of the current generation; see [store.Generations].
@@ -65,6 +85,9 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 		for at, a := range next.Authorities {
 			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince,
 				a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
+		}
+		for _, i := range next.Incidents {
+			queueIncident(&batch, i)
 		}
 		for _, audit := range audits {
 			queueAudit(&batch, audit)

@@ -24,6 +24,10 @@ var (
 	clockSQL string
 	//go:embed queries/collect.sql
 	collectSQL string
+	//go:embed queries/count_plan.sql
+	countPlanSQL string
+	//go:embed queries/dependents.sql
+	dependentsSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql
@@ -58,6 +62,14 @@ var (
 	holdingsSQL string
 	//go:embed queries/identities.sql
 	identitiesSQL string
+	//go:embed queries/incident.sql
+	incidentSQL string
+	//go:embed queries/incident_put.sql
+	incidentPutSQL string
+	//go:embed queries/incidents.sql
+	incidentsSQL string
+	//go:embed queries/incidents_open.sql
+	incidentsOpenSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_once.sql

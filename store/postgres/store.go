@@ -48,6 +48,7 @@ var (
 	_ store.EntryVersions = (*Store)(nil)
 	_ store.Tokens        = (*Store)(nil)
 	_ store.Generations   = (*Store)(nil)
+	_ store.Incidents     = (*Store)(nil)
 	_ store.Watcher       = (*Store)(nil)
 	_ store.Leases        = (*Store)(nil)
 	_ store.Acks          = (*Store)(nil)

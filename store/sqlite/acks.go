@@ -34,7 +34,7 @@ func (s *Store) Facts(ctx context.Context, now time.Time) (*store.Facts, error) 
 		var issuer string
 		var of store.IssuerFacts
 		var notAfter int64
-		err := from.Scan(&issuer, &of.Live, &notAfter)
+		err := from.Scan(&issuer, &of.Live, &of.Unexpired, &notAfter)
 		of.NotAfter = timeOf(notAfter)
 		facts.Issuers[issuer] = of
 		return struct{}{}, err

@@ -99,7 +99,7 @@ func (d *database) queryRow(ctx context.Context, query string, args ...any) *sql
 	return d.prepared[query].QueryRowContext(ctx, args...)
 }
 
-// tx is a transaction that writes.
+// tx is a transaction.
 type tx struct {
 	*sql.Tx
 	prepared map[string]*sql.Stmt
@@ -124,13 +124,18 @@ func (t *tx) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return t.StmtContext(ctx, t.prepared[query]).QueryRowContext(ctx, args...)
 }
 
-// write runs f in a transaction and commits it.
+// write runs f in a transaction that writes, and commits it.
 func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
-	begun, err := s.writer.BeginTx(ctx, nil)
+	return s.writer.within(ctx, op, f)
+}
+
+// within runs f in a transaction and commits it.
+func (d *database) within(ctx context.Context, op string, f func(*tx) error) error {
+	begun, err := d.BeginTx(ctx, nil)
 	if err != nil {
 		return classify(op, err)
 	}
-	if err := f(&tx{begun, s.writer.prepared}); err != nil {
+	if err := f(&tx{begun, d.prepared}); err != nil {
 		// SQLite may have rolled back by itself; then this is an error of no interest.
 		_ = begun.Rollback()
 		return classify(op, err)

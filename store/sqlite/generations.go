@@ -8,13 +8,21 @@ import (
 	"github.com/pando-ca/pando/store"
 )
 
-// Generation reads the current generation; see [store.Generations]. It is one statement, so
-// that its authorities are those of one generation.
+// Generation reads the current generation; see [store.Generations]. It is one transaction, so
+// that its authorities and incidents are those of one generation.
 func (s *Store) Generation(ctx context.Context) (*store.Generation, error) {
 	var g store.Generation
-	rows, err := s.reader.query(ctx, generationSQL)
-	_, err = collect("read generation", rows, err, func(from row) (struct{}, error) {
-		return struct{}{}, scanAuthority(from, &g)
+	err := s.reader.within(ctx, "read generation", func(t *tx) error {
+		rows, err := t.query(ctx, generationSQL)
+		_, err = collect("read authorities", rows, err, func(from row) (struct{}, error) {
+			return struct{}{}, scanAuthority(from, &g)
+		})
+		if err != nil {
+			return err
+		}
+		rows, err = t.query(ctx, incidentsOpenSQL)
+		g.Incidents, err = collect("read incidents", rows, err, scanIncident)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -45,6 +53,11 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 		}
 		if err := t.swapGeneration(ctx, from, &next); err != nil {
 			return err
+		}
+		for _, i := range next.Incidents {
+			if err := t.putIncident(ctx, i); err != nil {
+				return err
+			}
 		}
 		for _, a := range audits {
 			if err := t.audit(ctx, a); err != nil {

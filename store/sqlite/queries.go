@@ -28,6 +28,8 @@ var (
 	consumeReplaySQL string
 	//go:embed queries/consume_token.sql
 	consumeTokenSQL string
+	//go:embed queries/dependents.sql
+	dependentsSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql
@@ -62,6 +64,14 @@ var (
 	holdingsSQL string
 	//go:embed queries/identities.sql
 	identitiesSQL string
+	//go:embed queries/incident.sql
+	incidentSQL string
+	//go:embed queries/incident_put.sql
+	incidentPutSQL string
+	//go:embed queries/incidents.sql
+	incidentsSQL string
+	//go:embed queries/incidents_open.sql
+	incidentsOpenSQL string
 	//go:embed queries/insert.sql
 	insertSQL string
 	//go:embed queries/insert_undo.sql

@@ -8,7 +8,7 @@ func writeQueries() []string {
 		blockedKeyInsertSQL, blockedKeysInsertSQL, selectedByIdentitySQL,
 		entryInsertSQL, entryDeleteSQL, entryVersionBumpSQL, tokenInsertSQL,
 		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
-		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
+		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL, incidentPutSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
 	}
@@ -22,5 +22,6 @@ func readQueries() []string {
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
+		incidentSQL, incidentsSQL, incidentsOpenSQL, dependentsSQL,
 	}
 }

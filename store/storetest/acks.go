@@ -192,15 +192,17 @@ func testFacts(t *testing.T, a, b Store) {
 	facts, err = b.Facts(ctx, now)
 	must(t, err)
 	wantSame(t, "issuers", facts.Issuers, map[string]store.IssuerFacts{
-		"mixed":      {Live: 2, NotAfter: now.Add(2 * day)},
-		"a long one": {Live: 1, NotAfter: now.Add(500 * day)},
+		"mixed":      {Live: 2, Unexpired: 3, NotAfter: now.Add(3 * day)},
+		"revoked":    {Live: 0, Unexpired: 2, NotAfter: now.Add(2 * day)},
+		"a long one": {Live: 1, Unexpired: 1, NotAfter: now.Add(500 * day)},
 	})
 	must(t, a.Prune(ctx, now.Add(day), now.Add(day)))
 	facts, err = b.Facts(ctx, now.Add(2*day-time.Microsecond))
 	must(t, err)
 	wantSame(t, "issuers, later", facts.Issuers, map[string]store.IssuerFacts{
-		"mixed":      {Live: 1, NotAfter: now.Add(2 * day)},
-		"a long one": {Live: 1, NotAfter: now.Add(500 * day)},
+		"mixed":      {Live: 1, Unexpired: 2, NotAfter: now.Add(3 * day)},
+		"revoked":    {Live: 0, Unexpired: 1, NotAfter: now.Add(2 * day)},
+		"a long one": {Live: 1, Unexpired: 1, NotAfter: now.Add(500 * day)},
 	})
 }
 
@@ -256,16 +258,19 @@ func testFactsModel(t *testing.T, a, b Store) {
 func slowFacts(all []*counted, now time.Time) *store.Facts {
 	facts := &store.Facts{At: now, Issuers: make(map[string]store.IssuerFacts), Followers: make(map[uint64]int)}
 	for _, c := range all {
-		if c.revoked || !c.NotAfter.After(now) {
+		if !c.NotAfter.After(now) {
 			continue
 		}
 		of := facts.Issuers[c.Issuer]
-		of.Live++
+		of.Unexpired++
+		if !c.revoked {
+			of.Live++
+		}
 		if c.NotAfter.After(of.NotAfter) {
 			of.NotAfter = c.NotAfter
 		}
 		facts.Issuers[c.Issuer] = of
-		if c.acknowledged != 0 && !c.succeeded {
+		if c.acknowledged != 0 && !c.succeeded && !c.revoked {
 			facts.Followers[c.acknowledged]++
 		}
 	}

@@ -24,6 +24,7 @@ func TestBothStoresHaveTheSameFiles(t *testing.T) {
 		"queries": {
 			"session.sql":                 "Postgres: in the connection string of SQLite",
 			"list_plan.sql":               "Postgres: SQLite is told which index to use in the query",
+			"count_plan.sql":              "Postgres: SQLite has another planner",
 			"clock.sql":                   "Postgres: the clock of SQLite is the process's",
 			"lock_shared.sql":             "Postgres: SQLite has one writer",
 			"lock_exclusive.sql":          "Postgres: SQLite has one writer",

@@ -20,6 +20,7 @@ type Store interface {
 	store.EntryVersions
 	store.Tokens
 	store.Generations
+	store.Incidents
 	store.Watcher
 	store.Leases
 	store.Acks
@@ -93,6 +94,9 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"facts count what is live":                                       testFacts,
 		"facts are those of a slow count":                                testFactsModel,
 		"pruning drops acknowledgements of expired certificates":         testPruneAcks,
+		"incidents are part of the generation until they are closed":     testIncidents,
+		"dependents are those whose certificates nobody has renewed":     testDependents,
+		"dependents are those of a slow count":                           testDependentsModel,
 		"those who watch are told of each change":                        testWatch,
 		"changes leave an audit row, and what changes nothing does not":  testAudits,
 		"preparing may be repeated, by several at once":                  testPrepare,

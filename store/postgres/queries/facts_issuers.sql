@@ -13,10 +13,10 @@ WITH RECURSIVE issuers AS (
 SELECT
     i.issuer,
     l.certificates - coalesce(r.certificates, 0) AS live,
+    l.certificates AS unexpired,
     (
         SELECT c.not_after FROM certificates AS c
         WHERE c.issuer = i.issuer AND c.not_after > $1
-          AND NOT EXISTS (SELECT FROM revocations AS v WHERE v.serial = c.serial)
         ORDER BY c.not_after DESC
         LIMIT 1
     ) AS not_after
@@ -25,4 +25,4 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS certificates FROM certificates AS c WHERE c.issuer = i.issuer AND c.not_after > $1
 ) AS l
 LEFT JOIN revoked AS r ON r.issuer = i.issuer
-WHERE i.issuer IS NOT NULL AND l.certificates > coalesce(r.certificates, 0)
+WHERE i.issuer IS NOT NULL AND l.certificates > 0

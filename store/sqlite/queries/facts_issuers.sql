@@ -11,20 +11,14 @@ WITH RECURSIVE issuers (issuer) AS (
 ), counted AS MATERIALIZED (
     SELECT
         i.issuer,
-        (SELECT count(*) FROM certificates AS c WHERE c.issuer = i.issuer AND c.not_after > ?1)
-            - coalesce((SELECT r.certificates FROM revoked AS r WHERE r.issuer = i.issuer), 0) AS live
+        (SELECT count(*) FROM certificates AS c WHERE c.issuer = i.issuer AND c.not_after > ?1) AS unexpired
     FROM issuers AS i
     WHERE i.issuer IS NOT NULL
 )
 SELECT
     n.issuer,
-    n.live,
-    (
-        SELECT c.not_after FROM certificates AS c
-        WHERE c.issuer = n.issuer AND c.not_after > ?1
-          AND NOT EXISTS (SELECT 1 FROM revocations AS v WHERE v.serial = c.serial)
-        ORDER BY c.not_after DESC
-        LIMIT 1
-    ) AS not_after
+    n.unexpired - coalesce((SELECT r.certificates FROM revoked AS r WHERE r.issuer = n.issuer), 0) AS live,
+    n.unexpired,
+    (SELECT max(c.not_after) FROM certificates AS c WHERE c.issuer = n.issuer) AS not_after
 FROM counted AS n
-WHERE n.live > 0
+WHERE n.unexpired > 0

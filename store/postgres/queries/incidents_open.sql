@@ -1,0 +1,5 @@
+SELECT
+    i.id, i.created_at, i.actor, i.reason, i.issuers, i.issued_before, i.starts_at, i.deadline, i.rate, i.total, i.closed_at
+FROM incidents AS i
+WHERE i.closed_at IS NULL
+ORDER BY i.created_at, i.id

@@ -1,0 +1,22 @@
+-- A holder depends on an issuer while its certificate lives (?2) and no other one renews it. A
+-- certificate that does was issued later than the first of those that live, and so ends later.
+WITH covered AS MATERIALIZED (
+    SELECT c.serial, c.issuer, c.issued_at, c.not_before, c.not_after
+    FROM certificates AS c
+    WHERE c.issuer IN (SELECT j.value FROM json_each(?1) AS j) AND c.not_after > ?2 AND c.issued_at < ?3
+      AND NOT EXISTS (SELECT 1 FROM revocations AS v WHERE v.serial = c.serial)
+), renewed AS MATERIALIZED (
+    SELECT s.replaces AS serial, max(s.issued_at) AS at
+    FROM certificates AS s
+    WHERE s.replaces <> x'' AND s.not_after > (SELECT min(c.issued_at) FROM covered AS c)
+    GROUP BY s.replaces
+)
+SELECT
+    c.issuer,
+    count(*) FILTER (WHERE r.serial IS NULL) AS dependents,
+    max(c.not_after) FILTER (WHERE r.serial IS NULL) AS not_after,
+    coalesce(sum(1e6 / (c.not_after - c.not_before)) FILTER (WHERE r.serial IS NULL), 0.0) AS per_second,
+    count(*) FILTER (WHERE r.at >= ?4) AS renewed
+FROM covered AS c
+LEFT JOIN renewed AS r ON r.serial = c.serial
+GROUP BY c.issuer
