@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -13,63 +14,95 @@ const (
 	PhaseSpreading = "spreading" // a prepared root: its certificate reaches those who verify
 	PhaseSigning   = "signing"   // active
 	PhaseDraining  = "draining"  // retiring: what it signed expires
-	PhaseGone      = "gone"      // retired: the row is kept until the certificate has expired
-	PhaseManual    = "manual"    // tainted or revoked: nothing happens by itself
+	PhaseReplacing = "replacing" // tainted: what it signed is replaced; then somebody revokes it
+	PhaseGone      = "gone"      // retired or revoked: the row is kept until the certificate has expired
 )
 
 // Gate is what an authority waits for, as of a moment.
 type Gate struct {
 	Authority string
 	Phase     string    // one of the phases above
-	Waiting   string    // a sentence for people; empty in PhaseManual
+	Waiting   string    // a sentence for people
 	OpensAt   time.Time // when it opens by itself; zero: that depends on others, or on nothing
 
 	Followers int // of a prepared root: certificates whose holders acknowledge bundles
 	Behind    int // of these, those that have not acknowledged one with this root
-	Live      int // of a retiring authority: unexpired certificates under it
+	Live      int // of a retiring or tainted authority: live certificates that it waits for
 }
 
 // Gates says what each authority of a generation waits for at now, in their order. It is pure;
-// facts are as for [Plan].
-func Gates(gen *store.Generation, p Policy, facts *store.Facts, now time.Time) ([]Gate, error) {
+// counts are as for [Plan], with the dependents of what is tainted.
+func Gates(gen *store.Generation, p Policy, counts *Counts, now time.Time) ([]Gate, error) {
 	v, err := look(gen)
 	if err != nil {
 		return nil, fmt.Errorf("gates: generation %d: %w", gen.Number, err)
 	}
 	gates := make([]Gate, len(v.all))
 	for i, a := range v.all {
-		gates[i] = v.gate(a, p, facts, now)
+		gates[i] = v.gate(a, p, counts, now)
 		gates[i].Authority = a.ID
 	}
 	return gates, nil
 }
 
-func (v *view) gate(a *authority, p Policy, facts *store.Facts, now time.Time) Gate {
+func (v *view) gate(a *authority, p Policy, counts *Counts, now time.Time) Gate {
 	switch {
 	case a == v.next:
-		return v.spreadGate(p, facts).describe(now)
+		return v.spreadGate(p, counts).describe(now)
 	case a == v.root:
-		return v.describeRoot(p)
+		return v.describeRoot(p, counts)
 	case a == v.issuer:
 		due, reason := v.rotationDue(p)
 		return Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
-	case a.State == string(ca.StateRetiring):
-		return v.drainGate(a, p, facts).describe(now)
-	case a.State == string(ca.StateRetired):
-		opens := a.cert.NotAfter.Add(p.Skew)
-		return Gate{Phase: PhaseGone, OpensAt: opens, Waiting: "it is forgotten at " + instant(opens)}
+	case a.has(ca.StateRetiring):
+		return v.drainGate(a, p, counts).describe(now)
+	case a.has(ca.StateTainted):
+		return v.describeTainted(a, p, counts)
 	}
-	return Gate{Phase: PhaseManual}
+	opens := a.cert.NotAfter.Add(p.Skew)
+	return Gate{Phase: PhaseGone, OpensAt: opens, Waiting: "it is forgotten at " + instant(opens)}
 }
 
-func (v *view) describeRoot(p Policy) Gate {
+// describeTainted is the gate that only a person opens.
+func (v *view) describeTainted(a *authority, p Policy, counts *Counts) Gate {
+	issuers := v.leansOn(a)
+	left := sum(counts.Dependents, issuers)
+	if left.Certificates == 0 {
+		return Gate{Phase: PhaseReplacing, Waiting: "open: nothing depends on it; it waits to be revoked"}
+	}
+	total := left.Certificates
+	for _, i := range v.gen.Incidents {
+		if slices.ContainsFunc(i.Issuers, func(issuer string) bool { return slices.Contains(issuers, issuer) }) {
+			total = max(total, i.Total)
+		}
+	}
+	opens := left.NotAfter.Add(p.Skew)
+	return Gate{Phase: PhaseReplacing, Live: left.Certificates, OpensAt: opens, Waiting: fmt.Sprintf(
+		"waiting: %d of %d certificates are replaced; it can be revoked when all are, or have expired, at %s",
+		total-left.Certificates, total, instant(opens))}
+}
+
+// sum adds up what depends on several issuers.
+func sum(counts map[string]store.Dependents, issuers []string) store.Dependents {
+	var all store.Dependents
+	for _, issuer := range issuers {
+		d := counts[issuer]
+		all.Certificates += d.Certificates
+		all.PerSecond += d.PerSecond
+		all.Renewed += d.Renewed
+		all.NotAfter = later(all.NotAfter, d.NotAfter)
+	}
+	return all
+}
+
+func (v *view) describeRoot(p Policy, counts *Counts) Gate {
 	due, reason := v.preparationDue(p)
 	g := Gate{Phase: PhaseSigning, OpensAt: due}
 	switch {
 	case v.next != nil:
 		g.OpensAt, g.Waiting = time.Time{}, fmt.Sprintf("its successor %s is prepared", v.next.ID)
-	case v.retiringRoot():
-		g.Waiting = fmt.Sprintf("its successor is prepared at %s, once the root before it has retired: %s", instant(due), reason)
+	case v.earlierInUse(counts):
+		g.Waiting = fmt.Sprintf("its successor is prepared at %s, once the root before it is not in use any more: %s", instant(due), reason)
 	default:
 		g.Waiting = fmt.Sprintf("its successor is prepared at %s: %s", instant(due), reason)
 	}
@@ -84,15 +117,15 @@ type spreadGate struct {
 	followers, behind int
 }
 
-func (v *view) spreadGate(p Policy, facts *store.Facts) spreadGate {
+func (v *view) spreadGate(p Policy, counts *Counts) spreadGate {
 	g := spreadGate{
 		sequence: v.next.Sequence,
 		early:    v.next.StateSince.Add(p.early()),
 		// Once the active root has ended there is nothing left that waiting would protect.
 		late:   earlier(v.next.StateSince.Add(p.spread()), v.root.cert.NotAfter.Add(p.Skew)),
-		behind: facts.Behind(v.next.Sequence),
+		behind: counts.Behind(v.next.Sequence),
 	}
-	for _, count := range facts.Followers {
+	for _, count := range counts.Followers {
 		g.followers += count
 	}
 	return g
@@ -126,39 +159,46 @@ func (g spreadGate) describe(now time.Time) Gate {
 	return gate
 }
 
-// drainGate stands between use and retirement: nobody may still present what it signed.
+// drainGate stands between use and retirement: nobody may still present what it signed, and no list
+// of revoked certificates is left for it to sign.
 type drainGate struct {
 	quiet time.Time // when it had stopped signing for every clock, and the facts are for all of them
-	live  int
-	last  time.Time // end of the last certificate under it, for every clock; zero: none
+	left  int       // unexpired certificates
+	live  int       // of these, those that are not revoked
+	last  time.Time // end of the last of them, for every clock; zero: none
 	waits bool      // a root: for its intermediates
 }
 
-func (v *view) drainGate(a *authority, p Policy, facts *store.Facts) drainGate {
-	g := drainGate{quiet: later(a.StateSince, facts.At).Add(p.Skew)}
-	for _, issuer := range v.all {
-		left, ok := facts.Issuers[issuer.ID]
-		if !ok || issuer != a && issuer.ParentID != a.ID {
+func (v *view) drainGate(a *authority, p Policy, counts *Counts) drainGate {
+	g := drainGate{quiet: later(a.StateSince, counts.At).Add(p.Skew)}
+	for _, issuer := range v.leansOn(a) {
+		left, ok := counts.Issuers[issuer]
+		if !ok {
 			continue
 		}
+		g.left += left.Unexpired
 		g.live += left.Live
 		g.last = later(g.last, left.NotAfter.Add(p.Skew))
 	}
-	g.waits = v.under(a, ca.StatePrepared, ca.StateActive, ca.StateRetiring, ca.StateTainted)
+	g.waits = v.under(a, ca.StatePrepared, ca.StateActive, ca.StateRetiring)
 	return g
 }
 
 func (g drainGate) passed(now time.Time) bool {
-	return g.live == 0 && g.last.IsZero() && !g.waits && !now.Before(g.quiet)
+	return g.left == 0 && g.last.IsZero() && !g.waits && !now.Before(g.quiet)
 }
 
 func (g drainGate) describe(now time.Time) Gate {
 	gate := Gate{Phase: PhaseDraining, Live: g.live, OpensAt: later(g.quiet, g.last)}
+	revoked := ""
+	if g.live < g.left {
+		revoked = fmt.Sprintf(", %d of them revoked", g.left-g.live)
+	}
 	switch {
 	case g.passed(now):
 		gate.Waiting = "open: nothing unexpired is left under it"
-	case g.live > 0:
-		gate.Waiting = fmt.Sprintf("waiting: %d unexpired certificates are left under it; opens by time at %s", g.live, instant(gate.OpensAt))
+	case g.left > 0:
+		gate.Waiting = fmt.Sprintf("waiting: %d unexpired certificates are left under it%s; opens by time at %s", g.left, revoked, instant(gate.OpensAt))
 	case g.waits:
 		gate.Waiting = "waiting: an intermediate under it has not retired"
 	default:

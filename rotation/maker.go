@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -26,24 +27,66 @@ type maker struct {
 	rootKey, intermediateKey ca.KeyAlgorithm
 }
 
-// materials returns the rows that a step adds to the generation.
-func (m *maker) materials(v *view, step Step, now time.Time) ([]store.Authority, error) {
-	var row store.Authority
-	var err error
-	switch step.Kind {
-	case StepPrepareRoot:
-		row, err = m.root(v, now)
-	case StepActivateRoot:
-		row, err = m.intermediate(v.next, now)
-	case StepRotateIntermediate:
-		row, err = m.intermediate(v.root, now)
-	default:
-		return nil, nil
+// need is what is to be made for a step.
+type need struct {
+	root         bool       // a root, prepared
+	intermediate bool       // an intermediate, active
+	under        *authority // its parent; nil: the root that is made
+}
+
+// needs says what a step adds to the generation.
+func (v *view) needs(step Step) need {
+	switch {
+	case step.Kind == StepPrepareRoot:
+		return need{root: true}
+	case step.Kind == StepActivateRoot, step.Kind == StepTaint && step.Authority == v.root.ID && v.next != nil:
+		return need{intermediate: true, under: v.next}
+	case step.Kind == StepTaint && step.Authority == v.root.ID:
+		return need{root: true, intermediate: true}
+	case step.Kind == StepRotateIntermediate, step.Kind == StepTaint && step.Authority == v.issuer.ID:
+		return need{intermediate: true, under: v.root}
 	}
+	return need{}
+}
+
+// outlines stand for what is to be made where nothing is to happen: rows without an ID.
+func (n need) outlines() []store.Authority {
+	var rows []store.Authority
+	if n.root {
+		rows = append(rows, store.Authority{Role: string(ca.RoleRoot), State: string(ca.StatePrepared)})
+	}
+	if n.intermediate {
+		rows = append(rows, store.Authority{Role: string(ca.RoleIntermediate), State: string(ca.StateActive)})
+	}
+	return rows
+}
+
+// materials makes the rows that a step adds to the generation.
+func (m *maker) materials(v *view, step Step, now time.Time) ([]store.Authority, error) {
+	n := v.needs(step)
+	var rows []store.Authority
+	if n.root {
+		row, err := m.root(v, now)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	if !n.intermediate {
+		return rows, nil
+	}
+	if n.under == nil {
+		cert, err := x509.ParseCertificate(rows[0].Certificate)
+		if err != nil {
+			return nil, err
+		}
+		n.under = &authority{Authority: rows[0], cert: cert}
+	}
+	row, err := m.intermediate(n.under, now)
 	if err != nil {
 		return nil, err
 	}
-	return []store.Authority{row}, nil
+	return append(rows, row), nil
 }
 
 // root makes a root and its cross-certificate by the active one. It has the organisation of

@@ -47,6 +47,40 @@ func TestRotationKeepsEveryHandshake(t *testing.T) {
 	t.Logf("seen: %v", seen)
 }
 
+// TestWhoeverIntervenesKeepsEveryHandshake lives through the same histories while somebody prepares,
+// rotates, activates, taints and revokes whatever there is, at any moment. Who is cut off by force
+// is known; nobody else is.
+func TestWhoeverIntervenesKeepsEveryHandshake(t *testing.T) {
+	seen := make(map[string]int)
+	for _, seed := range []uint64{11, 12, 13, 14, 15, 16, 17, 18, rand.Uint64()} {
+		w := newWorld(seed, sabotage{})
+		w.hands = true
+		began := w.now
+		if err := w.run(modelSteps); err != nil {
+			t.Fatalf("seed %d, step after %s: %v\n%s", seed, w.now.Sub(began), err, w.story())
+		}
+		for what, times := range w.seen {
+			seen[what] += times
+		}
+		for _, i := range w.store.gen.Incidents {
+			if w.now.Sub(i.Deadline) > modelPolicy.LongestLeaf+2*modelPolicy.Skew {
+				t.Errorf("seed %d: incident %+v is open at %s", seed, i, w.now)
+			}
+		}
+	}
+	for _, what := range []string{
+		"by hand: prepare-root", "by hand: rotate-intermediate", "by hand: activate-root", "by hand: taint", "by hand: revoke", "by hand: reissue",
+		"authority.taint root", "authority.taint intermediate", "authority.revoke root", "authority.revoke intermediate", "incident.declare ",
+		"incident.close ", "close-incident because nobody", "cut off", "taint is refused", "revoke is refused", "activate is refused",
+		"prepare is refused", "renewal moved by an incident", "Dependents fails",
+	} {
+		if seen[what] == 0 {
+			t.Errorf("in no history: %s", what)
+		}
+	}
+	t.Logf("seen: %v", seen)
+}
+
 // TestInvariantCanFail breaks one rule at a time: the checks above notice.
 func TestInvariantCanFail(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -56,11 +90,14 @@ func TestInvariantCanFail(t *testing.T) {
 		"a root is activated before it is known": {sabotage{hasty: true}, "without the cross-certificate: true"},
 		"an authority retires with leaves left":  {sabotage{forgets: true}, "refuses a leaf"},
 		"chains carry no cross-certificate":      {sabotage{blunt: true}, "without the cross-certificate: false"},
+		"what is revoked is still depended on":   {sabotage{ignores: true}, "is cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error
 			for seed := uint64(1); seed <= 8 && err == nil; seed++ {
-				err = newWorld(seed, tt.sabotage).run(modelSteps)
+				w := newWorld(seed, tt.sabotage)
+				w.hands = tt.ignores
+				err = w.run(modelSteps)
 			}
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("the invariant says %v, want %q", err, tt.want)

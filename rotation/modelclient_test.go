@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -32,6 +33,7 @@ type modelClient struct {
 // modelLeaf is a certificate that somebody may present.
 type modelLeaf struct {
 	chain    *modelChain
+	issuer   string
 	notAfter time.Time
 }
 
@@ -87,13 +89,13 @@ func (w *world) issue(r *modelReplica, c *modelClient, lifetime time.Duration) (
 	if notBefore.Before(issuer.NotBefore) || notAfter.After(issuer.NotAfter) {
 		return 0, errors.New("issuer " + set.Issuer().ID() + " does not cover it")
 	}
-	serial, err := w.store.insert(modelRecord{set.Issuer().ID(), notAfter, c.serial})
+	serial, err := w.store.insert(modelRecord{set.Issuer().ID(), notBefore, notAfter, c.serial, w.now})
 	if err != nil {
 		return 0, err
 	}
 	chain, err := w.verifier.chain(w.td, set.Issuer())
 	w.must(err)
-	w.leaves = append(w.leaves, modelLeaf{chain, notAfter})
+	w.leaves = append(w.leaves, modelLeaf{chain, set.Issuer().ID(), notAfter})
 	return serial, nil
 }
 
@@ -103,7 +105,18 @@ func (w *world) poll(c *modelClient) {
 	if c.kind == clientSlow {
 		c.pollAt = w.now.Add(w.within(30 * time.Minute))
 	}
-	current := w.views[w.replicas[w.rng.IntN(len(w.replicas))].sees].Sequence()
-	w.store.acknowledge(c.serial, min(c.sequence, current))
-	c.sequence = max(c.sequence, current)
+	set := w.views[w.replicas[w.rng.IntN(len(w.replicas))].sees]
+	w.store.acknowledge(c.serial, min(c.sequence, set.Sequence()))
+	c.sequence = max(c.sequence, set.Sequence())
+	r := w.store.records[c.serial]
+	if _, place, covered := set.Incident(r.issuer, modelSerial(c.serial), r.notBefore, r.notAfter); covered && place.Before(c.renewAt) {
+		w.seen["renewal moved by an incident"]++
+		c.renewAt = place
+	}
+}
+
+// modelSerial is what a serial number of the model is in a certificate.
+func modelSerial(n int) (s ca.Serial) {
+	binary.BigEndian.PutUint64(s[8:], uint64(n))
+	return s
 }

@@ -23,22 +23,25 @@ type modelStore struct {
 	clock    func() time.Time // of the database
 	replaced func(before, next *store.Generation, audits []store.Audit)
 
-	gen     *store.Generation
-	lease   store.Lease
-	records map[int]*modelRecord // by serial
-	acks    map[int]uint64       // acknowledged sequence, by serial
-	serial  int
+	gen       *store.Generation
+	incidents []store.Incident
+	lease     store.Lease
+	records   map[int]*modelRecord // by serial
+	acks      map[int]uint64       // acknowledged sequence, by serial
+	serial    int
 }
 
 type modelRecord struct {
-	issuer   string
-	notAfter time.Time
-	replaces int
+	issuer              string
+	notBefore, notAfter time.Time
+	replaces            int
+	issuedAt            time.Time
 }
 
 func (s *modelStore) Generation(context.Context) (*store.Generation, error) {
 	gen := *s.gen
 	gen.Authorities = slices.Clone(s.gen.Authorities)
+	gen.Incidents = slices.Clone(s.gen.Incidents)
 	return &gen, nil
 }
 
@@ -46,12 +49,17 @@ func (s *modelStore) ReplaceGeneration(_ context.Context, from uint64, next stor
 	switch {
 	case next.Number != from+1:
 		return store.ErrInvalid
-	case fence.Lease != s.lease.Name || fence.Term != s.lease.Term:
+	case fence != (store.Fence{}) && (fence.Lease != s.lease.Name || fence.Term != s.lease.Term):
 		return store.ErrFenced
 	case s.gen.Number != from:
 		return store.ErrConflict
 	}
 	before := s.gen
+	for _, i := range next.Incidents {
+		s.incidents = slices.DeleteFunc(s.incidents, func(old store.Incident) bool { return old.ID == i.ID })
+		s.incidents = append(s.incidents, i)
+	}
+	next.Incidents = slices.DeleteFunc(slices.Clone(s.incidents), func(i store.Incident) bool { return !i.ClosedAt.IsZero() })
 	s.gen = &next
 	s.replaced(before, &next, audits)
 	return nil
@@ -84,6 +92,7 @@ func (s *modelStore) Facts(_ context.Context, now time.Time) (*store.Facts, erro
 		}
 		left := facts.Issuers[r.issuer]
 		left.Live++
+		left.Unexpired++
 		if r.notAfter.After(left.NotAfter) {
 			left.NotAfter = r.notAfter
 		}
@@ -93,6 +102,47 @@ func (s *modelStore) Facts(_ context.Context, now time.Time) (*store.Facts, erro
 		}
 	}
 	return facts, nil
+}
+
+func (s *modelStore) Incidents(context.Context, int) ([]store.Incident, error) {
+	return slices.Clone(s.incidents), nil
+}
+
+func (s *modelStore) Incident(_ context.Context, id string) (*store.Incident, error) {
+	for _, i := range s.incidents {
+		if i.ID == id {
+			return &i, nil
+		}
+	}
+	return nil, store.ErrNotFound
+}
+
+func (s *modelStore) Dependents(_ context.Context, f store.DependentsFilter) (map[string]store.Dependents, error) {
+	f = f.Unbounded()
+	renewed := make(map[int]time.Time)
+	for _, r := range s.records {
+		renewed[r.replaces] = r.issuedAt
+	}
+	found := make(map[string]store.Dependents)
+	for serial, r := range s.records {
+		if !slices.Contains(f.Issuers, r.issuer) || !r.notAfter.After(f.Now) || !r.issuedAt.Before(f.IssuedBefore) {
+			continue
+		}
+		d := found[r.issuer]
+		if at, ok := renewed[serial]; ok {
+			if !at.Before(f.RenewedSince) {
+				d.Renewed++
+			}
+		} else {
+			d.Certificates++
+			d.PerSecond += 1 / r.notAfter.Sub(r.notBefore).Seconds()
+			if r.notAfter.After(d.NotAfter) {
+				d.NotAfter = r.notAfter
+			}
+		}
+		found[r.issuer] = d
+	}
+	return found, nil
 }
 
 // insert is an InsertBatch of one: it refuses what an inactive issuer signed.
@@ -197,6 +247,11 @@ func (u *unreliable) Generation(ctx context.Context) (gen *store.Generation, err
 func (u *unreliable) Facts(ctx context.Context, now time.Time) (facts *store.Facts, err error) {
 	err = u.try("Facts", func() (err error) { facts, err = u.modelStore.Facts(ctx, now); return err })
 	return facts, err
+}
+
+func (u *unreliable) Dependents(ctx context.Context, f store.DependentsFilter) (found map[string]store.Dependents, err error) {
+	err = u.try("Dependents", func() (err error) { found, err = u.modelStore.Dependents(ctx, f); return err })
+	return found, err
 }
 
 func (u *unreliable) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (lease store.Lease, err error) {

@@ -12,7 +12,8 @@ import (
 // modelChain is a chain as it is presented: one real leaf stands for all that one issuer signed.
 type modelChain struct {
 	leaf  *x509.Certificate
-	above []*x509.Certificate // the issuer, then perhaps a cross-certificate
+	above []*x509.Certificate // the issuer, then perhaps cross-certificates
+	root  string              // ID of the root above the issuer
 }
 
 // modelVerifier asks Go's verifier, and remembers for how long an answer holds: until the first
@@ -45,7 +46,7 @@ func (v *modelVerifier) chain(td spiffeid.TrustDomain, issuer *ca.Authority) (*m
 	if c := v.chains[name]; c != nil {
 		return c, nil
 	}
-	c := &modelChain{leaf: v.leaves[issuer.ID()]}
+	c := &modelChain{leaf: v.leaves[issuer.ID()], root: issuer.ParentID()}
 	if c.leaf == nil {
 		id, err := spiffeid.Join(td, "workload")
 		if err != nil {

@@ -24,6 +24,7 @@ type sabotage struct {
 	hasty   bool // activate a root ten minutes after its publication, whoever has it
 	forgets bool // count no certificates: retire at once
 	blunt   bool // issue without cross-certificates
+	ignores bool // count nobody who depends on what is revoked by hand
 }
 
 // modelPolicy has everything happen within hours. Clocks are off by at most five minutes, so
@@ -56,7 +57,12 @@ type world struct {
 	views    map[uint64]*ca.Set // what a generation looks like to a replica, by number
 	bundles  map[uint64][]*x509.Certificate
 	verifier *modelVerifier
-	leaves   []modelLeaf // unexpired, also those that were replaced
+	leaves   []modelLeaf // unexpired, also those that were replaced, under what is not revoked
+
+	hands   bool              // somebody intervenes now and then; see modelhand_test.go
+	byHand  int               // how often somebody did
+	forced  bool              // what is carried out now is forced
+	hurried map[string]uint64 // roots that were used before they were known: the first sequence that holds them
 
 	seen  map[string]int // what happened, for the test to see that it did
 	trace []string
@@ -84,7 +90,7 @@ func newWorld(seed uint64, sab sabotage) *world {
 		rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC), sabotage: sab,
 		keys:  &modelKeys{made: make(map[string]crypto.Signer), make: newP256},
 		views: make(map[uint64]*ca.Set), bundles: make(map[uint64][]*x509.Certificate),
-		verifier: newModelVerifier(), seen: make(map[string]int),
+		verifier: newModelVerifier(), seen: make(map[string]int), hurried: make(map[string]uint64),
 	}
 	w.td, _ = spiffeid.ParseTrustDomain("example.org")
 	w.store = &modelStore{
@@ -246,6 +252,10 @@ func (w *world) replaced(before, next *store.Generation, audits []store.Audit) {
 		w.violated("generation %d has no audit", next.Number)
 	}
 	w.checkGeneration(before, next)
+	if audits[0].Actor == handActor {
+		w.ordered(next, audits[0].Detail["step"])
+	}
+	w.withdrawn(before, next)
 	w.adoptable()
 	for _, r := range w.replicas {
 		r.adoptAt = w.now.Add(w.within(modelLag))
@@ -258,6 +268,11 @@ func (w *world) adoptable() {
 	cfg := ca.SetConfig{
 		TrustDomain: w.td, Generation: gen.Number, Sequence: gen.Sequence, PublishedAt: gen.PublishedAt,
 		RefreshHint: modelPolicy.RefreshHint, WindowKey: []byte("window key of the model"),
+	}
+	for _, i := range gen.Incidents {
+		cfg.Incidents = append(cfg.Incidents, ca.Incident{
+			ID: i.ID, Issuers: i.Issuers, IssuedBefore: i.IssuedBefore, Start: i.StartsAt, Deadline: i.Deadline, Rate: i.Rate, Total: i.Total,
+		})
 	}
 	for _, row := range gen.Authorities {
 		a := ca.AuthorityConfig{
@@ -306,6 +321,9 @@ func (w *world) step() {
 	}
 	for _, i := range w.rng.Perm(len(w.rotators)) {
 		w.tick(w.rotators[i])
+	}
+	if w.hands {
+		w.intervene()
 	}
 	if w.rng.IntN(100) == 0 {
 		w.rotators[w.rng.IntN(len(w.rotators))].offset = w.clockError()

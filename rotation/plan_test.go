@@ -71,7 +71,7 @@ func TestPlan(t *testing.T) {
 	generations := phases(t)
 	under := func(place, live int, last time.Duration) func(*store.Generation, *store.Facts) {
 		return func(g *store.Generation, f *store.Facts) {
-			f.Issuers[g.Authorities[place].ID] = store.IssuerFacts{Live: live, NotAfter: planNoon.Add(last)}
+			f.Issuers[g.Authorities[place].ID] = store.IssuerFacts{Live: live, Unexpired: live, NotAfter: planNoon.Add(last)}
 		}
 	}
 	followers := func(counts map[uint64]int) func(*store.Generation, *store.Facts) {
@@ -114,11 +114,11 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			gen, now := generations[tt.phase], planNoon.Add(tt.after)
-			facts := &store.Facts{At: planPolicy.FactsAt(now), Issuers: make(map[string]store.IssuerFacts)}
+			counts := &rotation.Counts{Facts: store.Facts{At: planPolicy.FactsAt(now), Issuers: make(map[string]store.IssuerFacts)}}
 			if tt.facts != nil {
-				tt.facts(gen, facts)
+				tt.facts(gen, &counts.Facts)
 			}
-			steps, err := rotation.Plan(gen, planPolicy, facts, now)
+			steps, err := rotation.Plan(gen, planPolicy, counts, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +141,7 @@ func TestPlan(t *testing.T) {
 // expired here may be good on a slower clock.
 func TestPlanOnFreshFactsRetiresNothing(t *testing.T) {
 	now := planNoon.Add(30 * time.Hour)
-	steps, err := rotation.Plan(phases(t)["rotating"], planPolicy, &store.Facts{At: now}, now)
+	steps, err := rotation.Plan(phases(t)["rotating"], planPolicy, &rotation.Counts{Facts: store.Facts{At: now}}, now)
 	if err != nil || len(steps) != 0 {
 		t.Errorf("steps %v, %v, want none", steps, err)
 	}
@@ -154,7 +154,7 @@ func TestPlanOfAnEndedRoot(t *testing.T) {
 	for i := range gen.Authorities {
 		gen.Authorities[i].StateSince = now
 	}
-	steps, err := rotation.Plan(gen, planPolicy, &store.Facts{}, now)
+	steps, err := rotation.Plan(gen, planPolicy, &rotation.Counts{}, now)
 	if err != nil || len(steps) == 0 || steps[0].Kind != rotation.StepActivateRoot {
 		t.Errorf("steps %v, %v, want activation", steps, err)
 	}
@@ -174,10 +174,10 @@ func TestPlanRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			gen := phases(t)["prepared"]
 			tt.spoil(gen)
-			if _, err := rotation.Plan(gen, planPolicy, &store.Facts{}, planNoon); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := rotation.Plan(gen, planPolicy, &rotation.Counts{}, planNoon); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Plan: error %v, want one about %q", err, tt.want)
 			}
-			if _, err := rotation.Gates(gen, planPolicy, &store.Facts{}, planNoon); err == nil {
+			if _, err := rotation.Gates(gen, planPolicy, &rotation.Counts{}, planNoon); err == nil {
 				t.Error("Gates: no error")
 			}
 		})
@@ -229,7 +229,7 @@ func TestGates(t *testing.T) {
 		}},
 		"a retiring intermediate with leaves": {
 			phase: "rotating", place: oldIssuer, after: time.Hour,
-			facts: store.Facts{Issuers: map[string]store.IssuerFacts{generations["rotating"].Authorities[oldIssuer].ID: {Live: 312, NotAfter: at(20 * time.Hour)}}},
+			facts: store.Facts{Issuers: map[string]store.IssuerFacts{generations["rotating"].Authorities[oldIssuer].ID: {Live: 312, Unexpired: 312, NotAfter: at(20 * time.Hour)}}},
 			want: rotation.Gate{
 				Phase: rotation.PhaseDraining, OpensAt: at(20*time.Hour + 10*time.Minute), Live: 312,
 				Waiting: "waiting: 312 unexpired certificates are left under it; opens by time at 2026-03-02T08:10:00Z",
@@ -248,7 +248,7 @@ func TestGates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			gen, now := generations[tt.phase], at(tt.after)
 			tt.facts.At = planPolicy.FactsAt(now)
-			gates, err := rotation.Gates(gen, planPolicy, &tt.facts, now)
+			gates, err := rotation.Gates(gen, planPolicy, &rotation.Counts{Facts: tt.facts}, now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,10 @@ const (
 	LeaseName = "rotation"
 
 	defaultLeaseTTL = time.Minute // several ticks: a leader that misses one leads on
+
+	// countEvery is how often a tick looks whether the open incidents are over: to count takes
+	// seconds where there are a million certificates.
+	countEvery = time.Minute
 
 	// maxSteps bounds one tick. A rotation that is behind by more goes on at the next one.
 	maxSteps = 32
@@ -40,6 +45,7 @@ type Store interface {
 	Generations
 	Facts
 	store.Leases
+	store.Incidents
 }
 
 // Observer is told of the steps that this replica has carried out.
@@ -69,6 +75,7 @@ type Rotator struct {
 	maker maker
 
 	ticking sync.Mutex // held by the one tick
+	counted time.Time  // when it last counted who is left in the open incidents; owned by the tick
 
 	mu     sync.Mutex // guards what follows
 	lease  store.Lease
@@ -142,26 +149,38 @@ func (r *Rotator) Tick(ctx context.Context, now time.Time) error {
 		if step == (Step{}) {
 			break
 		}
-		r.cfg.Log.InfoContext(ctx, "rotation step done", "step", step.Kind, "authority", step.Authority, "reason", step.Reason)
-		if r.cfg.Observer != nil {
-			r.cfg.Observer.Rotated(step)
-		}
+		r.done(ctx, step, auditActor)
 	}
 	r.ticked(lease, leads, now)
 	return nil
 }
 
+// done tells of a step that was carried out.
+func (r *Rotator) done(ctx context.Context, step Step, actor string) {
+	r.cfg.Log.InfoContext(ctx, "rotation step done", "step", step.Kind, "authority", step.Authority,
+		"incident", step.Incident, "reason", step.Reason, "actor", actor)
+	if r.cfg.Observer != nil {
+		r.cfg.Observer.Rotated(step)
+	}
+}
+
 // step carries out the most urgent step that is due and can be done; the zero Step when there
 // is none.
 func (r *Rotator) step(ctx context.Context, lease store.Lease, now time.Time) (Step, error) {
-	gen, facts, err := r.read(ctx, now)
+	gen, counts, err := r.read(ctx, now)
 	if errors.Is(err, store.ErrNotFound) {
 		return Step{}, nil // only init makes a first generation
 	}
 	if err != nil {
 		return Step{}, err
 	}
-	steps, err := Plan(gen, r.cfg.Policy, facts, now)
+	if len(gen.Incidents) > 0 && now.Sub(r.counted).Abs() >= countEvery {
+		if counts.Incidents, err = r.left(ctx, gen.Incidents, now); err != nil {
+			return Step{}, err
+		}
+		r.counted = now
+	}
+	steps, err := Plan(gen, r.cfg.Policy, counts, now)
 	if err != nil {
 		return Step{}, err
 	}
@@ -174,7 +193,7 @@ func (r *Rotator) step(ctx context.Context, lease store.Lease, now time.Time) (S
 		}
 		// This is the commit point. If we crash before, the keys that were made are gone with
 		// the process; after it, there is nothing left to do.
-		err = r.cfg.Store.ReplaceGeneration(ctx, gen.Number, *next, lease.Fence(), audits(gen, next, step, now)...)
+		err = r.cfg.Store.ReplaceGeneration(ctx, gen.Number, *next, lease.Fence(), audits(gen, next, step, auditActor, now)...)
 		if err != nil {
 			err = fmt.Errorf("%s for authority %s: %w", step.Kind, step.Authority, err)
 		}
@@ -193,12 +212,13 @@ func (r *Rotator) perform(gen *store.Generation, step Step, now time.Time) (*sto
 	if err != nil {
 		return nil, err
 	}
-	return transition(gen, step, made, now)
+	return transition(gen, step, material{authorities: made}, now)
 }
 
-// read reads the generation, and then what is left under it: in this order, the facts know of
-// every certificate that an authority signed before it stopped.
-func (r *Rotator) read(ctx context.Context, now time.Time) (*store.Generation, *store.Facts, error) {
+// read reads the generation, and then what is left under it: in this order, the counts know of
+// every certificate that an authority signed before it stopped. Who depends on whom is counted
+// by those who need it.
+func (r *Rotator) read(ctx context.Context, now time.Time) (*store.Generation, *Counts, error) {
 	gen, err := r.cfg.Store.Generation(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read generation: %w", err)
@@ -207,16 +227,56 @@ func (r *Rotator) read(ctx context.Context, now time.Time) (*store.Generation, *
 	if err != nil {
 		return nil, nil, fmt.Errorf("read facts: %w", err)
 	}
-	return gen, facts, nil
+	return gen, &Counts{Facts: *facts}, nil
+}
+
+// left counts who is left in each of these incidents at now. The counts of closed ones are not
+// looked for.
+func (r *Rotator) left(ctx context.Context, incidents []store.Incident, now time.Time) (map[string]store.Dependents, error) {
+	left := make(map[string]store.Dependents)
+	for _, i := range incidents {
+		if !i.ClosedAt.IsZero() {
+			continue
+		}
+		found, err := r.cfg.Store.Dependents(ctx, store.DependentsFilter{
+			Issuers: i.Issuers, IssuedBefore: i.IssuedBefore, Now: r.cfg.Policy.FactsAt(now), RenewedSince: now.Add(-recently),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("incident %s: %w", i.ID, err)
+		}
+		left[i.ID] = sum(found, i.Issuers)
+	}
+	return left, nil
+}
+
+// dependents counts who depends on any intermediate of a generation.
+func (r *Rotator) dependents(ctx context.Context, gen *store.Generation, now time.Time) (map[string]store.Dependents, error) {
+	var issuers []string
+	for _, a := range gen.Authorities {
+		if a.Role == string(ca.RoleIntermediate) && a.State != string(ca.StateRevoked) {
+			issuers = append(issuers, a.ID)
+		}
+	}
+	found, err := r.cfg.Store.Dependents(ctx, store.DependentsFilter{Issuers: issuers, Now: r.cfg.Policy.FactsAt(now)})
+	if err != nil {
+		return nil, fmt.Errorf("read dependents: %w", err)
+	}
+	return found, nil
 }
 
 // Gates reads the current generation, and what its authorities wait for at now. It wraps
 // [store.ErrNotFound] before there is one. Any replica may ask.
 func (r *Rotator) Gates(ctx context.Context, now time.Time) (*store.Generation, []Gate, error) {
-	gen, facts, err := r.read(ctx, now)
+	gen, counts, err := r.read(ctx, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("gates: %w", err)
 	}
-	gates, err := Gates(gen, r.cfg.Policy, facts, now)
+	tainted := func(a store.Authority) bool { return a.State == string(ca.StateTainted) }
+	if slices.ContainsFunc(gen.Authorities, tainted) {
+		if counts.Dependents, err = r.dependents(ctx, gen, now); err != nil {
+			return nil, nil, fmt.Errorf("gates: %w", err)
+		}
+	}
+	gates, err := Gates(gen, r.cfg.Policy, counts, now)
 	return gen, gates, err
 }

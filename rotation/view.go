@@ -21,6 +21,9 @@ func (a *authority) is(role ca.Role, state ca.State) bool {
 	return a.Role == string(role) && a.State == string(state)
 }
 
+// has reports whether the authority is in one of the states.
+func (a *authority) has(states ...ca.State) bool { return slices.Contains(states, ca.State(a.State)) }
+
 // view is a generation as decisions need it. It is read-only.
 type view struct {
 	gen *store.Generation
@@ -74,21 +77,74 @@ func (v *view) seat(a *authority) error {
 // any reports whether an authority has this property.
 func (v *view) any(has func(*authority) bool) bool { return slices.ContainsFunc(v.all, has) }
 
-// retiringRoot reports whether the root before the active one is still in use.
-func (v *view) retiringRoot() bool {
-	return v.any(func(a *authority) bool { return a.is(ca.RoleRoot, ca.StateRetiring) })
+// byID returns the authority with this ID, nil if there is none.
+func (v *view) byID(id string) *authority {
+	at := slices.IndexFunc(v.all, func(a *authority) bool { return a.ID == id })
+	if at < 0 {
+		return nil
+	}
+	return v.all[at]
 }
 
 // under reports whether an intermediate of this root has one of the states.
 func (v *view) under(root *authority, states ...ca.State) bool {
+	return v.any(func(a *authority) bool { return a.ParentID == root.ID && a.has(states...) })
+}
+
+// path is the roots before this one that verifiers may still hold alone, the latest first: chains
+// lead to them by cross-certificates, from each to the one before.
+func (v *view) path(root *authority) []*authority {
+	var path []*authority
+	for {
+		before := v.byID(root.CrossParentID)
+		if before == nil || !before.has(ca.StateRetiring, ca.StateTainted) || len(path) == len(v.all) {
+			return path
+		}
+		path = append(path, before)
+		root = before
+	}
+}
+
+// leansOn is the IDs of the intermediates whose leaves need this authority: those that it signed,
+// and of a root that chains lead through, those of the roots before it. The holders of the
+// latter may know nothing later than these. What is revoked has cut its leaves off already.
+func (v *view) leansOn(a *authority) []string {
+	if a.Role == string(ca.RoleIntermediate) {
+		return []string{a.ID}
+	}
+	roots := []*authority{a}
+	path := append([]*authority{v.root}, v.path(v.root)...)
+	if at := slices.Index(path, a); at >= 0 {
+		roots = path[at:]
+	}
+	var issuers []string
+	for _, i := range v.all {
+		if !i.has(ca.StateRevoked) && slices.ContainsFunc(roots, func(root *authority) bool { return root.ID == i.ParentID }) {
+			issuers = append(issuers, i.ID)
+		}
+	}
+	return issuers
+}
+
+// earlierInUse reports whether some verifiers may still hold nothing but a root before the active
+// one.
+func (v *view) earlierInUse(counts *Counts) bool {
 	return v.any(func(a *authority) bool {
-		return a.ParentID == root.ID && slices.Contains(states, ca.State(a.State))
+		if a.is(ca.RoleRoot, ca.StateRetiring) {
+			return true
+		}
+		// One that is tainted waits for a person, for whom the others do not.
+		return a.is(ca.RoleRoot, ca.StateTainted) && slices.ContainsFunc(v.leansOn(a), func(issuer string) bool {
+			return counts.Issuers[issuer].Unexpired > 0
+		})
 	})
 }
 
-// endOfSuccessor is when an intermediate ends that is made now.
-func (v *view) endOfSuccessor(p Policy, now time.Time) time.Time {
-	return earlier(now.Add(p.IntermediateLifetime), v.root.cert.NotAfter)
+// canSucceed reports whether an intermediate that the active root signs now covers a leaf. One that
+// does not would only be replaced again.
+func (v *view) canSucceed(p Policy, now time.Time) bool {
+	end := earlier(now.Add(p.IntermediateLifetime), v.root.cert.NotAfter)
+	return !end.Before(now.Add(p.cover()))
 }
 
 func earlier(a, b time.Time) time.Time {
