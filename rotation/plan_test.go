@@ -103,7 +103,10 @@ func TestPlan(t *testing.T) {
 		"one follower is behind, and time is up":     {phase: "prepared", after: late, facts: followers(map[uint64]int{1: 1, 2: 9999}), want: []want{{rotation.StepActivateRoot, newRoot}}},
 		"leaves are left under the old intermediate": {phase: "rotating", after: 30 * time.Hour, facts: under(oldIssuer, 1, 31*time.Hour)},
 		"leaves are left under the new one only":     {phase: "rotating", after: 30 * time.Hour, facts: under(newIssuer, 1, 31*time.Hour), want: []want{{rotation.StepRetire, oldIssuer}}},
-		"it stopped signing just now":                {phase: "rotating", after: 10*time.Minute - 1},
+		"revoked leaves are left under the old intermediate": {phase: "rotating", after: 30 * time.Hour, facts: func(g *store.Generation, f *store.Facts) {
+			f.Issuers[g.Authorities[oldIssuer].ID] = store.IssuerFacts{Unexpired: 1, NotAfter: planNoon.Add(31 * time.Hour)}
+		}},
+		"it stopped signing just now": {phase: "rotating", after: 10*time.Minute - 1},
 		"no second root while one retires": {
 			phase: "rotating", after: 400 * time.Hour, facts: under(oldIssuer, 1, 500*time.Hour), want: []want{{rotation.StepRotateIntermediate, newIssuer}},
 		},
@@ -233,6 +236,14 @@ func TestGates(t *testing.T) {
 			want: rotation.Gate{
 				Phase: rotation.PhaseDraining, OpensAt: at(20*time.Hour + 10*time.Minute), Live: 312,
 				Waiting: "waiting: 312 unexpired certificates are left under it; opens by time at 2026-03-02T08:10:00Z",
+			},
+		},
+		"a retiring intermediate with revoked leaves": {
+			phase: "rotating", place: oldIssuer, after: time.Hour,
+			facts: store.Facts{Issuers: map[string]store.IssuerFacts{generations["rotating"].Authorities[oldIssuer].ID: {Live: 300, Unexpired: 312, NotAfter: at(20 * time.Hour)}}},
+			want: rotation.Gate{
+				Phase: rotation.PhaseDraining, OpensAt: at(20*time.Hour + 10*time.Minute), Live: 300,
+				Waiting: "waiting: 312 unexpired certificates are left under it, 12 of them revoked; opens by time at 2026-03-02T08:10:00Z",
 			},
 		},
 		"a retiring root with an intermediate": {phase: "rotating", place: oldRoot, after: time.Hour, want: rotation.Gate{

@@ -160,6 +160,11 @@ func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.S
 		TrustDomain: td, Generation: gen.Number, Sequence: gen.Sequence, PublishedAt: gen.PublishedAt,
 		RefreshHint: time.Duration(cfg.RefreshHint), WindowKey: windowKey, URLs: cfg.urls(),
 	}
+	for _, i := range gen.Incidents {
+		set.Incidents = append(set.Incidents, ca.Incident{
+			ID: i.ID, Issuers: i.Issuers, IssuedBefore: i.IssuedBefore, Start: i.StartsAt, Deadline: i.Deadline, Rate: i.Rate, Total: i.Total,
+		})
+	}
 	for _, row := range gen.Authorities {
 		authority := ca.AuthorityConfig{
 			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID, Certificate: row.Certificate,

@@ -24,6 +24,7 @@ type database interface {
 	store.Revocations
 	store.RevocationLog
 	store.Generations
+	store.Incidents
 	store.Watcher
 	store.Leases
 	store.Acks
