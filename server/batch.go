@@ -37,6 +37,9 @@ func (s *Service) IssueBatch(ctx context.Context, caller policy.Caller, reqs []R
 	if err := s.limit(caller, len(reqs), now); err != nil {
 		return nil, err
 	}
+	if err := s.pace(ctx, caller, now); err != nil {
+		return nil, err
+	}
 	return s.issueBatch(ctx, caller, reqs, now), nil
 }
 

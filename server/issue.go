@@ -30,6 +30,9 @@ func (s *Service) Issue(ctx context.Context, caller policy.Caller, req Request) 
 	if err := s.limit(caller, 1, now); err != nil {
 		return nil, err
 	}
+	if err := s.pace(ctx, caller, now); err != nil { // a workload may renew here, too
+		return nil, err
+	}
 	return s.issue(ctx, caller, req, now)
 }
 

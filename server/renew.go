@@ -22,5 +22,8 @@ func (s *Service) Renew(ctx context.Context, caller policy.Caller, req Request) 
 		return nil, err
 	}
 	caller.Role = policy.RoleNone // an administrator, too, renews nothing but the own identity here
+	if err := s.pace(ctx, caller, now); err != nil {
+		return nil, err
+	}
 	return s.issue(ctx, caller, req, now)
 }

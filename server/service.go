@@ -91,6 +91,7 @@ type Service struct {
 
 	identities    *limiter
 	addresses     *limiter
+	pacer         *pacer
 	preRenewLimit *rate.Limiter
 	figuresAge    time.Duration
 
@@ -129,7 +130,7 @@ func New(cfg Config) (*Service, error) {
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
 		addresses:     newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
 		preRenewLimit: newPreRenewLimit(cfg.PreRenewRate), figuresAge: cmp.Or(cfg.FiguresAge, defaultFiguresAge),
-		entries: newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls),
+		entries: newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls), pacer: newPacer(),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
