@@ -82,6 +82,7 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 	maps.Copy(cases, fleetPermissions())
 	maps.Copy(cases, rotationPermissions())
 	maps.Copy(cases, revocationPermissions())
+	maps.Copy(cases, orderPermissions())
 	return cases
 }
 
@@ -127,6 +128,14 @@ func rotationPermissions() map[string]permissionCase {
 			op: server.OpListJobs, want: [5]string{anon, perm, ok, ok, ok},
 			request: get("/v1/schedule", apiv1.ScheduleService_ListJobs_FullMethodName, &apiv1.ListJobsRequest{}, &apiv1.ListJobsResponse{}),
 		},
+		"list incidents": {
+			op: server.OpListIncidents, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/incidents", apiv1.IncidentService_ListIncidents_FullMethodName, &apiv1.ListIncidentsRequest{}, &apiv1.ListIncidentsResponse{}),
+		},
+		"look an incident up": {
+			op: server.OpGetIncident, want: [5]string{anon, perm, none, none, none},
+			request: get("/v1/incidents/none", apiv1.IncidentService_GetIncident_FullMethodName, &apiv1.GetIncidentRequest{Id: "none"}, &apiv1.Incident{}),
+		},
 		"run a job": {op: server.OpRunJob, want: [5]string{anon, perm, perm, perm, none}, request: run},
 	}
 }
@@ -162,6 +171,29 @@ func revocationPermissions() map[string]permissionCase {
 			request: bulk(&apiv1.CreateRevocationRequest{KeyHash: strings.Repeat("ab", 32)}),
 		},
 	}
+}
+
+// orderPermissions are steps by hand, of a server that takes none: who may order is told so.
+func orderPermissions() map[string]permissionCase {
+	cases := make(map[string]permissionCase)
+	add := func(name string, op server.Operation, r request, body string) {
+		r.body = []byte(body)
+		cases[name] = permissionCase{op: op, want: [5]string{anon, perm, perm, perm, none}, request: r}
+	}
+	const reason = `{"reason":"key was copied"}`
+	add("prepare a root", server.OpPrepareAuthority, post("/v1/authorities/prepare", apiv1.AuthorityService_PrepareAuthority_FullMethodName,
+		&apiv1.PrepareAuthorityRequest{}, &apiv1.AuthorityOutcome{}), `{}`)
+	add("rotate the intermediate", server.OpRotateAuthority, post("/v1/authorities/rotate", apiv1.AuthorityService_RotateAuthority_FullMethodName,
+		&apiv1.RotateAuthorityRequest{Role: "intermediate"}, &apiv1.AuthorityOutcome{}), `{"role":"intermediate"}`)
+	add("activate a root", server.OpActivateAuthority, post("/v1/authorities/none/activate", apiv1.AuthorityService_ActivateAuthority_FullMethodName,
+		&apiv1.ActivateAuthorityRequest{Id: "none"}, &apiv1.AuthorityOutcome{}), `{}`)
+	add("taint an authority", server.OpTaintAuthority, post("/v1/authorities/none/taint", apiv1.AuthorityService_TaintAuthority_FullMethodName,
+		&apiv1.TaintAuthorityRequest{Id: "none", Reason: "key was copied"}, &apiv1.AuthorityOutcome{}), reason)
+	add("revoke an authority", server.OpRevokeAuthority, post("/v1/authorities/none/revoke", apiv1.AuthorityService_RevokeAuthority_FullMethodName,
+		&apiv1.RevokeAuthorityRequest{Id: "none", Reason: "key was copied"}, &apiv1.AuthorityOutcome{}), reason)
+	add("declare an incident", server.OpCreateIncident, post("/v1/incidents", apiv1.IncidentService_CreateIncident_FullMethodName,
+		&apiv1.CreateIncidentRequest{Reason: "key was copied"}, &apiv1.AuthorityOutcome{}), reason)
+	return cases
 }
 
 func entryPermissions() map[string]permissionCase {

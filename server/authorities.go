@@ -32,7 +32,7 @@ type AuthorityStatus struct {
 	// What its next step waits for. All are zero when it waits for nothing.
 	Waiting   string    // a sentence
 	OpensAt   time.Time // when the step is taken at the latest; zero: not known
-	Live      int       // certificates under it that are neither expired nor revoked
+	Live      int       // live certificates that it waits for
 	Followers int       // live certificates whose holders follow the bundle
 	Behind    int       // those of the followers that have not acknowledged it
 }

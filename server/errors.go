@@ -23,6 +23,7 @@ const (
 	KindNotFound
 	KindAlreadyExists
 	KindConflict
+	KindRefused // the state of things forbids it
 	KindTooLarge
 	KindRateLimited
 	KindUnavailable

@@ -53,7 +53,7 @@ func (s *Service) pace(ctx context.Context, caller policy.Caller, now time.Time)
 	if caller.Method != policy.MethodPeer || caller.Role != policy.RoleNone || len(set.Incidents()) == 0 {
 		return nil
 	}
-	h, err := s.recorded(ctx, caller.Serial)
+	h, err := s.recorded(ctx, caller)
 	if err != nil || h == nil {
 		return err
 	}

@@ -35,6 +35,16 @@ const (
 
 	OpRevokeCertificate Operation = "certificates.revoke"
 	OpCreateRevocation  Operation = "revocations.create"
+
+	OpPrepareAuthority  Operation = "authorities.prepare"
+	OpRotateAuthority   Operation = "authorities.rotate"
+	OpActivateAuthority Operation = "authorities.activate"
+	OpTaintAuthority    Operation = "authorities.taint"
+	OpRevokeAuthority   Operation = "authorities.revoke"
+
+	OpCreateIncident Operation = "incidents.create"
+	OpGetIncident    Operation = "incidents.get"
+	OpListIncidents  Operation = "incidents.list"
 )
 
 // Operations lists every operation.
@@ -45,6 +55,8 @@ func Operations() []Operation {
 		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
 		OpGetAuthority, OpListAuthorities, OpListJobs, OpRunJob,
 		OpRevokeCertificate, OpCreateRevocation,
+		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
+		OpCreateIncident, OpGetIncident, OpListIncidents,
 	}
 }
 
@@ -67,11 +79,11 @@ func permissionFor(op Operation) permission {
 	case OpGetNewest, OpRenewalInfo:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs:
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
 		return permission{least: policy.RoleOperator}
-	case OpRunJob:
+	case OpRunJob, OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority, OpCreateIncident:
 		return permission{least: policy.RoleAdmin}
 	}
 	return permission{}

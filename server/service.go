@@ -54,6 +54,9 @@ type Config struct {
 	Rotation Rotation          // none: authorities are shown without what they wait for
 	Jobs     Jobs              // none: there are no jobs to show or to run
 
+	Orders    Orders    // none: steps are not taken by hand
+	Incidents Incidents // none: there are no incidents to show
+
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
@@ -82,6 +85,8 @@ type Service struct {
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
 	jobs        Jobs
+	orders      Orders
+	incidents   Incidents
 	observer    Observer
 	log         *slog.Logger
 
@@ -124,7 +129,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),

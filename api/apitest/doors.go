@@ -26,13 +26,15 @@ import (
 
 // Options says how the doors are to be. The zero value is right for most tests.
 type Options struct {
-	Log            *slog.Logger    // default: discarded
-	Observer       door.Observer   // default: none
-	Inserter       store.Inserter  // default: the store; writes records
-	Records        store.Records   // default: the store; reads records
-	Acks           server.Acks     // default: the store; keeps acknowledgements
-	Rotation       server.Rotation // default: none
-	Jobs           server.Jobs     // default: none
+	Log            *slog.Logger     // default: discarded
+	Observer       door.Observer    // default: none
+	Inserter       store.Inserter   // default: the store; writes records
+	Records        store.Records    // default: the store; reads records
+	Acks           server.Acks      // default: the store; keeps acknowledgements
+	Rotation       server.Rotation  // default: none
+	Jobs           server.Jobs      // default: none
+	Orders         server.Orders    // default: none
+	Incidents      server.Incidents // default: none
 	Polls          server.PollLimits
 	Authenticate   Authenticate  // default: none; stands before the authenticator
 	RequestTimeout time.Duration // default: that of the doors
@@ -101,7 +103,7 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
-		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, Rotation: o.Rotation, Jobs: o.Jobs, Polls: o.Polls,
+		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, Rotation: o.Rotation, Jobs: o.Jobs, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)

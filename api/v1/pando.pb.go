@@ -2046,7 +2046,7 @@ type Authority struct {
 	Waiting string `protobuf:"bytes,11,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// When its next step is taken at the latest; unset when that is not known.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
-	// Certificates under it that are neither expired nor revoked.
+	// Of one that retires or is tainted: live certificates that it waits for.
 	Live int32 `protobuf:"varint,13,opt,name=live,proto3" json:"live,omitempty"`
 	// Of a prepared root: live certificates whose holders follow the bundle.
 	Followers int32 `protobuf:"varint,14,opt,name=followers,proto3" json:"followers,omitempty"`
@@ -2320,6 +2320,918 @@ func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
 	return nil
 }
 
+// PrepareAuthorityRequest asks for the next root.
+type PrepareAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, for the audit: one line of at most 1000 octets.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareAuthorityRequest) Reset() {
+	*x = PrepareAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareAuthorityRequest) ProtoMessage() {}
+
+func (x *PrepareAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*PrepareAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *PrepareAuthorityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PrepareAuthorityRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// RotateAuthorityRequest says what to replace.
+type RotateAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// root or intermediate.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Why, for the audit.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateAuthorityRequest) Reset() {
+	*x = RotateAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateAuthorityRequest) ProtoMessage() {}
+
+func (x *RotateAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*RotateAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RotateAuthorityRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RotateAuthorityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RotateAuthorityRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ActivateAuthorityRequest names a prepared root.
+type ActivateAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the authority.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for the audit.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Also when its gate is not open.
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivateAuthorityRequest) Reset() {
+	*x = ActivateAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivateAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivateAuthorityRequest) ProtoMessage() {}
+
+func (x *ActivateAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivateAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*ActivateAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ActivateAuthorityRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ActivateAuthorityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ActivateAuthorityRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ActivateAuthorityRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// TaintAuthorityRequest names an authority that may be compromised.
+type TaintAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the authority: prepared, active or retiring.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why: required.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Certificates per second that are to be replaced. 0: chosen.
+	Rate float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	// When all are to be replaced. Unset: chosen.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaintAuthorityRequest) Reset() {
+	*x = TaintAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaintAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaintAuthorityRequest) ProtoMessage() {}
+
+func (x *TaintAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaintAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*TaintAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *TaintAuthorityRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TaintAuthorityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TaintAuthorityRequest) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *TaintAuthorityRequest) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *TaintAuthorityRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// RevokeAuthorityRequest names an authority that nobody is to trust.
+type RevokeAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the authority: tainted or retired, and with force any that is not active.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why: required.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Also when live certificates depend on it, whose holders are cut off.
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAuthorityRequest) Reset() {
+	*x = RevokeAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAuthorityRequest) ProtoMessage() {}
+
+func (x *RevokeAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*RevokeAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RevokeAuthorityRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeAuthorityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RevokeAuthorityRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *RevokeAuthorityRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// AuthorityOutcome is what a step did, or would do.
+type AuthorityOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether nothing was done.
+	DryRun bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Number of the generation of authorities that it made, or would make. A JSON number in REST.
+	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// What happens to authorities, in the order in which they were made.
+	Changes []*AuthorityChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The incident that is declared; unset: none.
+	Incident *Incident `protobuf:"bytes,4,opt,name=incident,proto3" json:"incident,omitempty"`
+	// Live certificates that nobody has renewed and nobody accepts afterwards.
+	CutOff int32 `protobuf:"varint,5,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`
+	// Of an activation: live certificates whose holders follow the bundle.
+	Followers int32 `protobuf:"varint,6,opt,name=followers,proto3" json:"followers,omitempty"`
+	// Of an activation: those of the followers that have not acknowledged the root.
+	Behind int32 `protobuf:"varint,7,opt,name=behind,proto3" json:"behind,omitempty"`
+	// Why it is done with force only; empty: nothing stands against it.
+	Objection     string `protobuf:"bytes,8,opt,name=objection,proto3" json:"objection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityOutcome) Reset() {
+	*x = AuthorityOutcome{}
+	mi := &file_v1_pando_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityOutcome) ProtoMessage() {}
+
+func (x *AuthorityOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityOutcome.ProtoReflect.Descriptor instead.
+func (*AuthorityOutcome) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AuthorityOutcome) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *AuthorityOutcome) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *AuthorityOutcome) GetChanges() []*AuthorityChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *AuthorityOutcome) GetIncident() *Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *AuthorityOutcome) GetCutOff() int32 {
+	if x != nil {
+		return x.CutOff
+	}
+	return 0
+}
+
+func (x *AuthorityOutcome) GetFollowers() int32 {
+	if x != nil {
+		return x.Followers
+	}
+	return 0
+}
+
+func (x *AuthorityOutcome) GetBehind() int32 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *AuthorityOutcome) GetObjection() string {
+	if x != nil {
+		return x.Objection
+	}
+	return ""
+}
+
+// AuthorityChange is what happens to one authority.
+type AuthorityChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier; empty in a dry run for one that is yet to be made.
+	Authority string `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	// root or intermediate.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// State before; empty: it was not there.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// State afterwards.
+	To            string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityChange) Reset() {
+	*x = AuthorityChange{}
+	mi := &file_v1_pando_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityChange) ProtoMessage() {}
+
+func (x *AuthorityChange) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityChange.ProtoReflect.Descriptor instead.
+func (*AuthorityChange) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AuthorityChange) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *AuthorityChange) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AuthorityChange) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *AuthorityChange) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// CreateIncidentRequest says whose certificates are to be replaced.
+type CreateIncidentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifiers of intermediates; empty: the active one.
+	Issuers []string `protobuf:"bytes,1,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// Why: required.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Certificates per second that are to be replaced. 0: chosen.
+	Rate float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	// When all are to be replaced. Unset: chosen.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Only say what would be done.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateIncidentRequest) Reset() {
+	*x = CreateIncidentRequest{}
+	mi := &file_v1_pando_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateIncidentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateIncidentRequest) ProtoMessage() {}
+
+func (x *CreateIncidentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateIncidentRequest.ProtoReflect.Descriptor instead.
+func (*CreateIncidentRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *CreateIncidentRequest) GetIssuers() []string {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *CreateIncidentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CreateIncidentRequest) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *CreateIncidentRequest) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *CreateIncidentRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// GetIncidentRequest names an incident.
+type GetIncidentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the incident.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIncidentRequest) Reset() {
+	*x = GetIncidentRequest{}
+	mi := &file_v1_pando_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIncidentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIncidentRequest) ProtoMessage() {}
+
+func (x *GetIncidentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIncidentRequest.ProtoReflect.Descriptor instead.
+func (*GetIncidentRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GetIncidentRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ListIncidentsRequest asks for the latest incidents.
+type ListIncidentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIncidentsRequest) Reset() {
+	*x = ListIncidentsRequest{}
+	mi := &file_v1_pando_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIncidentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIncidentsRequest) ProtoMessage() {}
+
+func (x *ListIncidentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIncidentsRequest.ProtoReflect.Descriptor instead.
+func (*ListIncidentsRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{41}
+}
+
+// ListIncidentsResponse is the latest incidents.
+type ListIncidentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first, at most a hundred.
+	Incidents     []*Incident `protobuf:"bytes,1,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIncidentsResponse) Reset() {
+	*x = ListIncidentsResponse{}
+	mi := &file_v1_pando_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIncidentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIncidentsResponse) ProtoMessage() {}
+
+func (x *ListIncidentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIncidentsResponse.ProtoReflect.Descriptor instead.
+func (*ListIncidentsResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListIncidentsResponse) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+// Incident is a mass re-issue, and how far it has come.
+type Incident struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier; in a dry run, one that means nothing.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was declared.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Who declared it.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Identifiers of the intermediates whose certificates are replaced.
+	Issuers []string `protobuf:"bytes,5,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// When the first certificate has its place.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// When all are to be replaced. The places end at four fifths of the time.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Certificates per second.
+	Rate float64 `protobuf:"fixed64,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	// Certificates that it was declared for.
+	Total int32 `protobuf:"varint,9,opt,name=total,proto3" json:"total,omitempty"`
+	// When it ended; unset: it is open.
+	ClosedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	// Certificates that are replaced, or have expired.
+	Replaced int32 `protobuf:"varint,11,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// Certificates that nobody has renewed yet.
+	Left int32 `protobuf:"varint,12,opt,name=left,proto3" json:"left,omitempty"`
+	// Of these, by how many the pace is missed.
+	Overdue int32 `protobuf:"varint,13,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Certificates per second over the last minute.
+	RateNow float64 `protobuf:"fixed64,14,opt,name=rate_now,json=rateNow,proto3" json:"rate_now,omitempty"`
+	// When nobody is left at that rate; unset: not known.
+	DoneAt        *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Incident) Reset() {
+	*x = Incident{}
+	mi := &file_v1_pando_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Incident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Incident) ProtoMessage() {}
+
+func (x *Incident) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Incident.ProtoReflect.Descriptor instead.
+func (*Incident) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Incident) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Incident) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Incident) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Incident) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Incident) GetIssuers() []string {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *Incident) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *Incident) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Incident) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Incident) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Incident) GetClosedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ClosedAt
+	}
+	return nil
+}
+
+func (x *Incident) GetReplaced() int32 {
+	if x != nil {
+		return x.Replaced
+	}
+	return 0
+}
+
+func (x *Incident) GetLeft() int32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Incident) GetOverdue() int32 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
+func (x *Incident) GetRateNow() float64 {
+	if x != nil {
+		return x.RateNow
+	}
+	return 0
+}
+
+func (x *Incident) GetDoneAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DoneAt
+	}
+	return nil
+}
+
 // Job is work that recurs, as the replica that answers knows it.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2349,7 +3261,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +3273,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +3286,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+	return file_v1_pando_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Job) GetName() string {
@@ -2456,7 +3368,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +3380,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +3393,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+	return file_v1_pando_proto_rawDescGZIP(), []int{45}
 }
 
 // ListJobsResponse is all jobs.
@@ -2495,7 +3407,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +3419,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +3432,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{34}
+	return file_v1_pando_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2541,7 +3453,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +3465,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +3478,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{35}
+	return file_v1_pando_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -2607,7 +3519,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +3531,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +3544,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{36}
+	return file_v1_pando_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Entry) GetId() string {
@@ -2729,7 +3641,7 @@ type CreateEntryRequest struct {
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3653,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +3666,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{37}
+	return file_v1_pando_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -2817,7 +3729,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2829,7 +3741,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2842,7 +3754,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{38}
+	return file_v1_pando_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -2869,7 +3781,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[39]
+	mi := &file_v1_pando_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3793,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[39]
+	mi := &file_v1_pando_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3806,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{39}
+	return file_v1_pando_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -2938,7 +3850,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[40]
+	mi := &file_v1_pando_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3862,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[40]
+	mi := &file_v1_pando_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3875,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{40}
+	return file_v1_pando_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2991,7 +3903,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[41]
+	mi := &file_v1_pando_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3915,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[41]
+	mi := &file_v1_pando_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3928,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{41}
+	return file_v1_pando_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -3039,7 +3951,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[42]
+	mi := &file_v1_pando_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3051,7 +3963,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[42]
+	mi := &file_v1_pando_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,7 +3976,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{42}
+	return file_v1_pando_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -3098,7 +4010,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[43]
+	mi := &file_v1_pando_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3110,7 +4022,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[43]
+	mi := &file_v1_pando_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3123,7 +4035,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{43}
+	return file_v1_pando_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *JoinToken) GetId() string {
@@ -3170,7 +4082,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +4094,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +4332,75 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListAuthoritiesRequest\"P\n" +
 	"\x17ListAuthoritiesResponse\x125\n" +
-	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"\xf4\x02\n" +
+	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"J\n" +
+	"\x17PrepareAuthorityRequest\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"]\n" +
+	"\x16RotateAuthorityRequest\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"q\n" +
+	"\x18ActivateAuthorityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\xa4\x01\n" +
+	"\x15TaintAuthorityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"o\n" +
+	"\x16RevokeAuthorityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\x9d\x02\n" +
+	"\x10AuthorityOutcome\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x123\n" +
+	"\achanges\x18\x03 \x03(\v2\x19.pando.v1.AuthorityChangeR\achanges\x12.\n" +
+	"\bincident\x18\x04 \x01(\v2\x12.pando.v1.IncidentR\bincident\x12\x17\n" +
+	"\acut_off\x18\x05 \x01(\x05R\x06cutOff\x12\x1c\n" +
+	"\tfollowers\x18\x06 \x01(\x05R\tfollowers\x12\x16\n" +
+	"\x06behind\x18\a \x01(\x05R\x06behind\x12\x1c\n" +
+	"\tobjection\x18\b \x01(\tR\tobjection\"g\n" +
+	"\x0fAuthorityChange\x12\x1c\n" +
+	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"\xae\x01\n" +
+	"\x15CreateIncidentRequest\x12\x18\n" +
+	"\aissuers\x18\x01 \x03(\tR\aissuers\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"$\n" +
+	"\x12GetIncidentRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14ListIncidentsRequest\"I\n" +
+	"\x15ListIncidentsResponse\x120\n" +
+	"\tincidents\x18\x01 \x03(\v2\x12.pando.v1.IncidentR\tincidents\"\x8b\x04\n" +
+	"\bIncident\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\aissuers\x18\x05 \x03(\tR\aissuers\x127\n" +
+	"\tstarts_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x126\n" +
+	"\bdeadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x12\n" +
+	"\x04rate\x18\b \x01(\x01R\x04rate\x12\x14\n" +
+	"\x05total\x18\t \x01(\x05R\x05total\x127\n" +
+	"\tclosed_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12\x1a\n" +
+	"\breplaced\x18\v \x01(\x05R\breplaced\x12\x12\n" +
+	"\x04left\x18\f \x01(\x05R\x04left\x12\x18\n" +
+	"\aoverdue\x18\r \x01(\x05R\aoverdue\x12\x19\n" +
+	"\brate_now\x18\x0e \x01(\x01R\arateNow\x123\n" +
+	"\adone_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x06doneAt\"\xf4\x02\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bschedule\x18\x02 \x01(\tR\bschedule\x125\n" +
@@ -3504,10 +4484,19 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse\x12A\n" +
 	"\bGetTrust\x12\x19.pando.v1.GetTrustRequest\x1a\x1a.pando.v1.GetTrustResponse\x12I\n" +
 	"\n" +
-	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xae\x01\n" +
+	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xc7\x04\n" +
 	"\x10AuthorityService\x12B\n" +
 	"\fGetAuthority\x12\x1d.pando.v1.GetAuthorityRequest\x1a\x13.pando.v1.Authority\x12V\n" +
-	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse2\x86\x01\n" +
+	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse\x12Q\n" +
+	"\x10PrepareAuthority\x12!.pando.v1.PrepareAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12O\n" +
+	"\x0fRotateAuthority\x12 .pando.v1.RotateAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12S\n" +
+	"\x11ActivateAuthority\x12\".pando.v1.ActivateAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12M\n" +
+	"\x0eTaintAuthority\x12\x1f.pando.v1.TaintAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12O\n" +
+	"\x0fRevokeAuthority\x12 .pando.v1.RevokeAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome2\xf3\x01\n" +
+	"\x0fIncidentService\x12M\n" +
+	"\x0eCreateIncident\x12\x1f.pando.v1.CreateIncidentRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12?\n" +
+	"\vGetIncident\x12\x1c.pando.v1.GetIncidentRequest\x1a\x12.pando.v1.Incident\x12P\n" +
+	"\rListIncidents\x12\x1e.pando.v1.ListIncidentsRequest\x1a\x1f.pando.v1.ListIncidentsResponse2\x86\x01\n" +
 	"\x0fScheduleService\x12A\n" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
 	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2f\n" +
@@ -3533,7 +4522,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -3567,122 +4556,160 @@ var file_v1_pando_proto_goTypes = []any{
 	(*GetAuthorityRequest)(nil),             // 29: pando.v1.GetAuthorityRequest
 	(*ListAuthoritiesRequest)(nil),          // 30: pando.v1.ListAuthoritiesRequest
 	(*ListAuthoritiesResponse)(nil),         // 31: pando.v1.ListAuthoritiesResponse
-	(*Job)(nil),                             // 32: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 33: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 34: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 35: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 36: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 37: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 38: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 39: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 40: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 41: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 42: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 43: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 44: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 45: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 46: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 47: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 48: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 49: google.protobuf.Empty
+	(*PrepareAuthorityRequest)(nil),         // 32: pando.v1.PrepareAuthorityRequest
+	(*RotateAuthorityRequest)(nil),          // 33: pando.v1.RotateAuthorityRequest
+	(*ActivateAuthorityRequest)(nil),        // 34: pando.v1.ActivateAuthorityRequest
+	(*TaintAuthorityRequest)(nil),           // 35: pando.v1.TaintAuthorityRequest
+	(*RevokeAuthorityRequest)(nil),          // 36: pando.v1.RevokeAuthorityRequest
+	(*AuthorityOutcome)(nil),                // 37: pando.v1.AuthorityOutcome
+	(*AuthorityChange)(nil),                 // 38: pando.v1.AuthorityChange
+	(*CreateIncidentRequest)(nil),           // 39: pando.v1.CreateIncidentRequest
+	(*GetIncidentRequest)(nil),              // 40: pando.v1.GetIncidentRequest
+	(*ListIncidentsRequest)(nil),            // 41: pando.v1.ListIncidentsRequest
+	(*ListIncidentsResponse)(nil),           // 42: pando.v1.ListIncidentsResponse
+	(*Incident)(nil),                        // 43: pando.v1.Incident
+	(*Job)(nil),                             // 44: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 45: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 46: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 47: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 48: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 49: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 50: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 51: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 52: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 53: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 54: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 55: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 56: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 57: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 58: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 59: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 60: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 61: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	47, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	48, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	48, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	59, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	60, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	60, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	48, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	48, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	60, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	60, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	44, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	56, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	47, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	48, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	48, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	59, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	60, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	60, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	48, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	48, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	48, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	48, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	48, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	60, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	60, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	60, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	60, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	60, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	47, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	59, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
 	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	48, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	48, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	48, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	48, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	60, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	60, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	60, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	60, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
 	28, // 34: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	48, // 35: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	48, // 36: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	47, // 37: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	32, // 38: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	45, // 39: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	48, // 40: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	46, // 41: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	36, // 42: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	47, // 43: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	48, // 44: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 45: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 46: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 47: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 48: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 49: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 50: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 51: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 52: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 53: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 54: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 55: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 56: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 57: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 58: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 59: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 60: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	33, // 61: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	35, // 62: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	12, // 63: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	37, // 64: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	38, // 65: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	39, // 66: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	41, // 67: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	42, // 68: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 69: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 70: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 71: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 72: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 73: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 74: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 75: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 76: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 77: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 78: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 79: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 80: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 81: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 82: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	34, // 83: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	32, // 84: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	13, // 85: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	36, // 86: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	36, // 87: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	40, // 88: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	49, // 89: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	43, // 90: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	69, // [69:91] is the sub-list for method output_type
-	47, // [47:69] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	60, // 35: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	38, // 36: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
+	43, // 37: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
+	60, // 38: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	43, // 39: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
+	60, // 40: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	60, // 41: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	60, // 42: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	60, // 43: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	60, // 44: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	60, // 45: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	60, // 46: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	59, // 47: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	44, // 48: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	57, // 49: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	60, // 50: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	58, // 51: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	48, // 52: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	59, // 53: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	60, // 54: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 55: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 56: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 57: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 58: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 59: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 60: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 61: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 62: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 63: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 64: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 65: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 66: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 67: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 68: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 69: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 70: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32, // 71: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33, // 72: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34, // 73: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35, // 74: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36, // 75: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	39, // 76: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40, // 77: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41, // 78: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	45, // 79: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	47, // 80: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 81: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	49, // 82: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	50, // 83: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	51, // 84: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	53, // 85: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	54, // 86: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 87: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 88: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 89: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 90: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 91: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 92: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 93: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 94: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 95: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 96: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 97: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 98: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 99: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 100: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37, // 101: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 102: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 103: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 104: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 105: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 106: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43, // 107: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42, // 108: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	46, // 109: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	44, // 110: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 111: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	48, // 112: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	48, // 113: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	52, // 114: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	61, // 115: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	55, // 116: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	87, // [87:117] is the sub-list for method output_type
+	57, // [57:87] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -3692,7 +4719,7 @@ func file_v1_pando_proto_init() {
 	}
 	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[44].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[56].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -3702,9 +4729,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   59,
 			NumExtensions: 0,
-			NumServices:   8,
+			NumServices:   9,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

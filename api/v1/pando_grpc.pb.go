@@ -762,20 +762,43 @@ var TrustService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	AuthorityService_GetAuthority_FullMethodName    = "/pando.v1.AuthorityService/GetAuthority"
-	AuthorityService_ListAuthorities_FullMethodName = "/pando.v1.AuthorityService/ListAuthorities"
+	AuthorityService_GetAuthority_FullMethodName      = "/pando.v1.AuthorityService/GetAuthority"
+	AuthorityService_ListAuthorities_FullMethodName   = "/pando.v1.AuthorityService/ListAuthorities"
+	AuthorityService_PrepareAuthority_FullMethodName  = "/pando.v1.AuthorityService/PrepareAuthority"
+	AuthorityService_RotateAuthority_FullMethodName   = "/pando.v1.AuthorityService/RotateAuthority"
+	AuthorityService_ActivateAuthority_FullMethodName = "/pando.v1.AuthorityService/ActivateAuthority"
+	AuthorityService_TaintAuthority_FullMethodName    = "/pando.v1.AuthorityService/TaintAuthority"
+	AuthorityService_RevokeAuthority_FullMethodName   = "/pando.v1.AuthorityService/RevokeAuthority"
 )
 
 // AuthorityServiceClient is the client API for AuthorityService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AuthorityService shows the authorities and what their rotation waits for.
+// AuthorityService shows the authorities and what their rotation waits for, and takes steps of it
+// by hand. Each step has a dry run, which says what it would do and does nothing. A step that is
+// refused fails with the reason refused, or with needs_force when it is taken with force.
 type AuthorityServiceClient interface {
 	// GetAuthority looks one authority up. Requires the role viewer.
 	GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error)
 	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
 	ListAuthorities(ctx context.Context, in *ListAuthoritiesRequest, opts ...grpc.CallOption) (*ListAuthoritiesResponse, error)
+	// PrepareAuthority publishes the next root now. It signs nothing until its gate opens.
+	// Requires the role admin.
+	PrepareAuthority(ctx context.Context, in *PrepareAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// RotateAuthority replaces the active intermediate now, or prepares the successor of the active
+	// root. Requires the role admin.
+	RotateAuthority(ctx context.Context, in *RotateAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// ActivateAuthority has a prepared root sign now: with force, also before its gate opens.
+	// Requires the role admin.
+	ActivateAuthority(ctx context.Context, in *ActivateAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// TaintAuthority takes an authority that may be compromised out of use, with a successor if it
+	// was active, and declares an incident in which what depends on it is replaced. Requires the
+	// role admin.
+	TaintAuthority(ctx context.Context, in *TaintAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// RevokeAuthority has nobody trust an authority any more, and nothing that it signed. Its key
+	// is destroyed. While live certificates depend on it, it takes force. Requires the role admin.
+	RevokeAuthority(ctx context.Context, in *RevokeAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
 }
 
 type authorityServiceClient struct {
@@ -806,16 +829,84 @@ func (c *authorityServiceClient) ListAuthorities(ctx context.Context, in *ListAu
 	return out, nil
 }
 
+func (c *authorityServiceClient) PrepareAuthority(ctx context.Context, in *PrepareAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, AuthorityService_PrepareAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) RotateAuthority(ctx context.Context, in *RotateAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, AuthorityService_RotateAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) ActivateAuthority(ctx context.Context, in *ActivateAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, AuthorityService_ActivateAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) TaintAuthority(ctx context.Context, in *TaintAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, AuthorityService_TaintAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) RevokeAuthority(ctx context.Context, in *RevokeAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, AuthorityService_RevokeAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuthorityServiceServer is the server API for AuthorityService service.
 // All implementations must embed UnimplementedAuthorityServiceServer
 // for forward compatibility.
 //
-// AuthorityService shows the authorities and what their rotation waits for.
+// AuthorityService shows the authorities and what their rotation waits for, and takes steps of it
+// by hand. Each step has a dry run, which says what it would do and does nothing. A step that is
+// refused fails with the reason refused, or with needs_force when it is taken with force.
 type AuthorityServiceServer interface {
 	// GetAuthority looks one authority up. Requires the role viewer.
 	GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error)
 	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
 	ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error)
+	// PrepareAuthority publishes the next root now. It signs nothing until its gate opens.
+	// Requires the role admin.
+	PrepareAuthority(context.Context, *PrepareAuthorityRequest) (*AuthorityOutcome, error)
+	// RotateAuthority replaces the active intermediate now, or prepares the successor of the active
+	// root. Requires the role admin.
+	RotateAuthority(context.Context, *RotateAuthorityRequest) (*AuthorityOutcome, error)
+	// ActivateAuthority has a prepared root sign now: with force, also before its gate opens.
+	// Requires the role admin.
+	ActivateAuthority(context.Context, *ActivateAuthorityRequest) (*AuthorityOutcome, error)
+	// TaintAuthority takes an authority that may be compromised out of use, with a successor if it
+	// was active, and declares an incident in which what depends on it is replaced. Requires the
+	// role admin.
+	TaintAuthority(context.Context, *TaintAuthorityRequest) (*AuthorityOutcome, error)
+	// RevokeAuthority has nobody trust an authority any more, and nothing that it signed. Its key
+	// is destroyed. While live certificates depend on it, it takes force. Requires the role admin.
+	RevokeAuthority(context.Context, *RevokeAuthorityRequest) (*AuthorityOutcome, error)
 	mustEmbedUnimplementedAuthorityServiceServer()
 }
 
@@ -831,6 +922,21 @@ func (UnimplementedAuthorityServiceServer) GetAuthority(context.Context, *GetAut
 }
 func (UnimplementedAuthorityServiceServer) ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuthorities not implemented")
+}
+func (UnimplementedAuthorityServiceServer) PrepareAuthority(context.Context, *PrepareAuthorityRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method PrepareAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) RotateAuthority(context.Context, *RotateAuthorityRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) ActivateAuthority(context.Context, *ActivateAuthorityRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method ActivateAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) TaintAuthority(context.Context, *TaintAuthorityRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method TaintAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) RevokeAuthority(context.Context, *RevokeAuthorityRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeAuthority not implemented")
 }
 func (UnimplementedAuthorityServiceServer) mustEmbedUnimplementedAuthorityServiceServer() {}
 func (UnimplementedAuthorityServiceServer) testEmbeddedByValue()                          {}
@@ -889,6 +995,96 @@ func _AuthorityService_ListAuthorities_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorityService_PrepareAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PrepareAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).PrepareAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_PrepareAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).PrepareAuthority(ctx, req.(*PrepareAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_RotateAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).RotateAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_RotateAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).RotateAuthority(ctx, req.(*RotateAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_ActivateAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ActivateAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).ActivateAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_ActivateAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).ActivateAuthority(ctx, req.(*ActivateAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_TaintAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TaintAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).TaintAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_TaintAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).TaintAuthority(ctx, req.(*TaintAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_RevokeAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).RevokeAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_RevokeAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).RevokeAuthority(ctx, req.(*RevokeAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuthorityService_ServiceDesc is the grpc.ServiceDesc for AuthorityService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -903,6 +1099,214 @@ var AuthorityService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAuthorities",
 			Handler:    _AuthorityService_ListAuthorities_Handler,
+		},
+		{
+			MethodName: "PrepareAuthority",
+			Handler:    _AuthorityService_PrepareAuthority_Handler,
+		},
+		{
+			MethodName: "RotateAuthority",
+			Handler:    _AuthorityService_RotateAuthority_Handler,
+		},
+		{
+			MethodName: "ActivateAuthority",
+			Handler:    _AuthorityService_ActivateAuthority_Handler,
+		},
+		{
+			MethodName: "TaintAuthority",
+			Handler:    _AuthorityService_TaintAuthority_Handler,
+		},
+		{
+			MethodName: "RevokeAuthority",
+			Handler:    _AuthorityService_RevokeAuthority_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}
+
+const (
+	IncidentService_CreateIncident_FullMethodName = "/pando.v1.IncidentService/CreateIncident"
+	IncidentService_GetIncident_FullMethodName    = "/pando.v1.IncidentService/GetIncident"
+	IncidentService_ListIncidents_FullMethodName  = "/pando.v1.IncidentService/ListIncidents"
+)
+
+// IncidentServiceClient is the client API for IncidentService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// IncidentService has many certificates replaced, at a rate and before a deadline.
+type IncidentServiceClient interface {
+	// CreateIncident has the certificates of intermediates replaced. Requires the role admin.
+	CreateIncident(ctx context.Context, in *CreateIncidentRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// GetIncident looks one incident up, and how far it has come. Requires the role viewer.
+	GetIncident(ctx context.Context, in *GetIncidentRequest, opts ...grpc.CallOption) (*Incident, error)
+	// ListIncidents lists the latest hundred, the newest first. Requires the role viewer.
+	ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error)
+}
+
+type incidentServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewIncidentServiceClient(cc grpc.ClientConnInterface) IncidentServiceClient {
+	return &incidentServiceClient{cc}
+}
+
+func (c *incidentServiceClient) CreateIncident(ctx context.Context, in *CreateIncidentRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityOutcome)
+	err := c.cc.Invoke(ctx, IncidentService_CreateIncident_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) GetIncident(ctx context.Context, in *GetIncidentRequest, opts ...grpc.CallOption) (*Incident, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Incident)
+	err := c.cc.Invoke(ctx, IncidentService_GetIncident_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIncidentsResponse)
+	err := c.cc.Invoke(ctx, IncidentService_ListIncidents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// IncidentServiceServer is the server API for IncidentService service.
+// All implementations must embed UnimplementedIncidentServiceServer
+// for forward compatibility.
+//
+// IncidentService has many certificates replaced, at a rate and before a deadline.
+type IncidentServiceServer interface {
+	// CreateIncident has the certificates of intermediates replaced. Requires the role admin.
+	CreateIncident(context.Context, *CreateIncidentRequest) (*AuthorityOutcome, error)
+	// GetIncident looks one incident up, and how far it has come. Requires the role viewer.
+	GetIncident(context.Context, *GetIncidentRequest) (*Incident, error)
+	// ListIncidents lists the latest hundred, the newest first. Requires the role viewer.
+	ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error)
+	mustEmbedUnimplementedIncidentServiceServer()
+}
+
+// UnimplementedIncidentServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedIncidentServiceServer struct{}
+
+func (UnimplementedIncidentServiceServer) CreateIncident(context.Context, *CreateIncidentRequest) (*AuthorityOutcome, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateIncident not implemented")
+}
+func (UnimplementedIncidentServiceServer) GetIncident(context.Context, *GetIncidentRequest) (*Incident, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetIncident not implemented")
+}
+func (UnimplementedIncidentServiceServer) ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIncidents not implemented")
+}
+func (UnimplementedIncidentServiceServer) mustEmbedUnimplementedIncidentServiceServer() {}
+func (UnimplementedIncidentServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeIncidentServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to IncidentServiceServer will
+// result in compilation errors.
+type UnsafeIncidentServiceServer interface {
+	mustEmbedUnimplementedIncidentServiceServer()
+}
+
+func RegisterIncidentServiceServer(s grpc.ServiceRegistrar, srv IncidentServiceServer) {
+	// If the following call panics, it indicates UnimplementedIncidentServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&IncidentService_ServiceDesc, srv)
+}
+
+func _IncidentService_CreateIncident_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateIncidentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).CreateIncident(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_CreateIncident_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).CreateIncident(ctx, req.(*CreateIncidentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_GetIncident_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetIncidentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).GetIncident(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_GetIncident_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).GetIncident(ctx, req.(*GetIncidentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_ListIncidents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListIncidentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).ListIncidents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_ListIncidents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).ListIncidents(ctx, req.(*ListIncidentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// IncidentService_ServiceDesc is the grpc.ServiceDesc for IncidentService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var IncidentService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.IncidentService",
+	HandlerType: (*IncidentServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "CreateIncident",
+			Handler:    _IncidentService_CreateIncident_Handler,
+		},
+		{
+			MethodName: "GetIncident",
+			Handler:    _IncidentService_GetIncident_Handler,
+		},
+		{
+			MethodName: "ListIncidents",
+			Handler:    _IncidentService_ListIncidents_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -25,7 +25,7 @@ func statusOf(kind server.Kind) int {
 		return http.StatusForbidden
 	case server.KindNotFound:
 		return http.StatusNotFound
-	case server.KindAlreadyExists, server.KindConflict:
+	case server.KindAlreadyExists, server.KindConflict, server.KindRefused:
 		return http.StatusConflict
 	case server.KindTooLarge:
 		return http.StatusRequestEntityTooLarge

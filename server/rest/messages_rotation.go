@@ -24,7 +24,7 @@ type Authority struct {
 	Sequence    uint64     `json:"sequence,omitempty" doc:"Of a root: sequence of the first bundle that held it."`
 	Waiting     string     `json:"waiting,omitempty" doc:"What its next step waits for, for people; unset when it waits for nothing."`
 	OpensAt     *time.Time `json:"opens_at,omitempty" doc:"When its next step is taken at the latest; unset when that is not known."`
-	Live        int32      `json:"live,omitempty" doc:"Certificates under it that are neither expired nor revoked; unset: none."`
+	Live        int32      `json:"live,omitempty" doc:"Of one that retires or is tainted: live certificates that it waits for; unset: none."`
 	Followers   int32      `json:"followers,omitempty" doc:"Of a prepared root: live certificates whose holders follow the bundle; unset: none."`
 	Behind      int32      `json:"behind,omitempty" doc:"Of a prepared root: those of the followers that have not acknowledged it; unset: none."`
 }

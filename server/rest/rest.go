@@ -84,6 +84,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.tokenRoutes()
 	d.trustRoutes()
 	d.authorityRoutes()
+	d.orderRoutes()
 	d.scheduleRoutes()
 	return d, d.serveDescription()
 }

@@ -102,6 +102,7 @@ func TestKindsHaveStatuses(t *testing.T) {
 		server.KindConflict:         409,
 		server.KindTooLarge:         413,
 		server.KindRateLimited:      429,
+		server.KindRefused:          409,
 		server.KindUnavailable:      503,
 		server.Kind(99):             500,
 	}

@@ -26,6 +26,8 @@ func codeOf(kind server.Kind) codes.Code {
 		return codes.NotFound
 	case server.KindAlreadyExists:
 		return codes.AlreadyExists
+	case server.KindRefused:
+		return codes.FailedPrecondition
 	case server.KindConflict:
 		return codes.Aborted
 	case server.KindTooLarge, server.KindRateLimited:

@@ -50,6 +50,29 @@ func operationOf(method string) server.Operation {
 	case apiv1.JoinTokenService_CreateJoinToken_FullMethodName:
 		return server.OpCreateJoinToken
 	}
+	return orderOf(method)
+}
+
+// orderOf is operationOf for what is done about authorities by hand.
+func orderOf(method string) server.Operation {
+	switch method {
+	case apiv1.AuthorityService_PrepareAuthority_FullMethodName:
+		return server.OpPrepareAuthority
+	case apiv1.AuthorityService_RotateAuthority_FullMethodName:
+		return server.OpRotateAuthority
+	case apiv1.AuthorityService_ActivateAuthority_FullMethodName:
+		return server.OpActivateAuthority
+	case apiv1.AuthorityService_TaintAuthority_FullMethodName:
+		return server.OpTaintAuthority
+	case apiv1.AuthorityService_RevokeAuthority_FullMethodName:
+		return server.OpRevokeAuthority
+	case apiv1.IncidentService_CreateIncident_FullMethodName:
+		return server.OpCreateIncident
+	case apiv1.IncidentService_GetIncident_FullMethodName:
+		return server.OpGetIncident
+	case apiv1.IncidentService_ListIncidents_FullMethodName:
+		return server.OpListIncidents
+	}
 	return ""
 }
 

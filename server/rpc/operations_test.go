@@ -66,6 +66,7 @@ func TestKindsHaveCodes(t *testing.T) {
 		server.KindNotFound:         codes.NotFound,
 		server.KindAlreadyExists:    codes.AlreadyExists,
 		server.KindConflict:         codes.Aborted,
+		server.KindRefused:          codes.FailedPrecondition,
 		server.KindTooLarge:         codes.ResourceExhausted,
 		server.KindRateLimited:      codes.ResourceExhausted,
 		server.KindUnavailable:      codes.Unavailable,

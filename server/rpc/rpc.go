@@ -99,6 +99,7 @@ func New(cfg Config) (*Server, error) {
 	apiv1.RegisterEntryServiceServer(s, &entries{service: cfg.Service})
 	apiv1.RegisterJoinTokenServiceServer(s, &joinTokens{service: cfg.Service})
 	apiv1.RegisterAuthorityServiceServer(s, &authorities{service: cfg.Service})
+	apiv1.RegisterIncidentServiceServer(s, &incidents{service: cfg.Service})
 	apiv1.RegisterScheduleServiceServer(s, &schedule{service: cfg.Service})
 	healthpb.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
