@@ -165,7 +165,7 @@ func (m *maker) begin(now time.Time) time.Time { return now.Add(-m.policy.Skew) 
 
 func (m *maker) open(a *authority) (crypto.Signer, error) {
 	if len(a.Key) == 0 {
-		return nil, fmt.Errorf("authority %s: %w", a.ID, errNoKey)
+		return nil, fmt.Errorf("authority %s: %w", a.ID, ErrNoKey)
 	}
 	td, err := ca.TrustDomainOf(a.cert)
 	if err != nil {
@@ -178,5 +178,5 @@ func (m *maker) open(a *authority) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// errNoKey says that the key of an authority is kept elsewhere.
-var errNoKey = errors.New("its key is not at hand")
+// ErrNoKey says that the key of an authority that has to sign is kept elsewhere.
+var ErrNoKey = errors.New("its key is not at hand")

@@ -36,6 +36,8 @@ func newIssuance(caller policy.Caller, csr *ca.CSR, grant *policy.Grant, cert *c
 		CallerSerial: store.Serial(caller.Serial),
 	}
 	switch caller.Method {
+	case policy.MethodInternal: // which asks no certificate whether it may go on
+		i.Replaces, i.CallerSerial = store.Serial(caller.Serial), store.Serial{}
 	case policy.MethodJoinToken:
 		i.TokenHash = caller.TokenHash
 	case policy.MethodJWT:

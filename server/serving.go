@@ -51,7 +51,19 @@ type Serving struct {
 
 type servingCertificate struct {
 	certificate tls.Certificate
-	renewal     ca.Window
+	issuer      string
+	profile     string
+	serial      ca.Serial
+}
+
+// due is when the certificate is to be renewed under this generation. An incident may move it, and
+// what nobody trusts any more is due at once.
+func (c *servingCertificate) due(set *ca.Set, renewAt float64) time.Time {
+	leaf := c.certificate.Leaf
+	if a, ok := set.Authority(c.issuer); !ok || a.State() == ca.StateRevoked {
+		return time.Time{}
+	}
+	return set.Window(c.issuer, c.serial, leaf.NotBefore, leaf.NotAfter, renewAt).Start
 }
 
 // NewServing issues the first certificate, so that a server that cannot sign does not start.
@@ -103,11 +115,11 @@ const servingNap = time.Minute
 // sleep returns nil when the certificate is due or revoked, and an error when ctx has ended.
 func (s *Serving) sleep(ctx context.Context) error {
 	for {
-		revocations := s.service.revoked.view()
-		if serial, ok := ca.SerialOf(s.Leaf()); ok && s.service.revoked.has(serial) {
+		revocations, trust, current := s.service.revoked.view(), s.service.trust.Load(), s.current.Load()
+		if s.service.revoked.has(current.serial) {
 			return ctx.Err()
 		}
-		wait := time.Until(s.current.Load().renewal.Start.Round(0)) // by the wall clock
+		wait := time.Until(current.due(trust.set, s.service.renewAt(current.profile)).Round(0)) // by the wall clock
 		if wait <= 0 {
 			return ctx.Err()
 		}
@@ -115,6 +127,7 @@ func (s *Serving) sleep(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-revocations.changed:
+		case <-trust.next: // the generation may have moved it
 		case <-time.After(min(wait, servingNap)):
 		}
 	}
@@ -134,6 +147,9 @@ func (s *Serving) renew(ctx context.Context) error {
 		return err
 	}
 	caller := policy.Caller{Method: policy.MethodInternal, Subject: "pando", Address: s.cfg.Address}
+	if before := s.current.Load(); before != nil {
+		caller.Serial = before.serial // which is replaced, so that nothing waits for it
+	}
 	want := policy.Want{ID: id, DNSNames: s.cfg.DNSNames, Profile: s.cfg.Profile, Duration: s.cfg.Duration}
 	issued, err := s.service.issue(ctx, caller, Request{CSR: csr, Want: want}, time.Now())
 	if err != nil {
@@ -143,7 +159,11 @@ func (s *Serving) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serving certificate: %w", err)
 	}
-	s.current.Store(&servingCertificate{certificate, issued.Renewal})
+	serial, ok := ca.SerialOf(certificate.Leaf)
+	if !ok {
+		return errors.New("serving certificate: its serial number is not one of this CA")
+	}
+	s.current.Store(&servingCertificate{certificate, issued.Issuer, issued.Profile, serial})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	gospiffeid "github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/catest"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/store"
@@ -115,5 +116,56 @@ func TestPeerIsVerifiedEachTime(t *testing.T) {
 	}
 	if _, err := f.Peer(chain, now); err == nil {
 		t.Error("a certificate of a root that is gone is still accepted")
+	}
+}
+
+// TestServingCertificateIsReplacedInAnIncident: its holder, too, depends on a tainted intermediate
+// no longer than others, and the record says so; and on a revoked one not at all.
+func TestServingCertificateIsReplacedInAnIncident(t *testing.T) {
+	for name, tt := range map[string]struct {
+		state  ca.State
+		within time.Duration
+	}{
+		"of a tainted intermediate": {ca.StateTainted, 100 * time.Second},
+		"of a revoked one":          {ca.StateRevoked, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				serving, err := server.NewServing(t.Context(), f.Service, server.ServingConfig{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- serving.Run(ctx) }()
+				synctest.Wait()
+				first := serving.Leaf()
+				cfg := f.pki.Prepare(t).Activate(t).SetConfig()
+				cfg.Authorities[1].State = tt.state
+				now := time.Now()
+				cfg.Incidents = []ca.Incident{{
+					ID: "i", Issuers: []string{cfg.Authorities[1].ID}, IssuedBefore: now.Add(time.Minute), Start: now, Deadline: now.Add(125 * time.Second), Rate: 0.01, Total: 1,
+				}}
+				if err := f.Adopt(newSet(t, cfg, now), now); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(tt.within)
+				synctest.Wait()
+				if serving.Leaf() == first {
+					t.Error("the old certificate is still shown")
+				}
+				serial, _ := ca.SerialOf(serving.Leaf())
+				record, err := f.store.Record(t.Context(), store.Serial(serial))
+				replaced, _ := ca.SerialOf(first)
+				if err != nil || record.Replaces != store.Serial(replaced) {
+					t.Errorf("its record says that it replaces %x, %v", record.Replaces, err)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }

@@ -42,12 +42,18 @@ type authorityListJSON struct {
 
 func newAuthorityCommand(io stdio) *cobra.Command {
 	connection := &connectionFlags{}
-	group := newGroup("authority", "Look at the roots and intermediates, and at their rotation",
+	group := newGroup("authority", "Look at the roots and intermediates, and rotate them by hand",
 		newAuthorityListCommand(io, connection),
 		newAuthorityShowCommand(io, connection),
+		newAuthorityPrepareCommand(io, connection),
+		newAuthorityRotateCommand(io, connection),
+		newAuthorityActivateCommand(io, connection),
+		newAuthorityTaintCommand(io, connection),
+		newAuthorityRevokeCommand(io, connection),
 	)
 	group.Long = `Look at the authorities: the roots, which verifiers trust, and the intermediates, which sign.
-Pando replaces them by itself; each says what its next step waits for.`
+Pando replaces them by itself; each says what its next step waits for. The other commands take a
+step now: they say what it would do, and ask. It takes the role admin.`
 	connection.addAdministratorTo(group)
 	return group
 }
@@ -57,7 +63,7 @@ func newAuthorityListCommand(io stdio, connection *connectionFlags) *cobra.Comma
 		Use:   "list",
 		Short: "List the authorities and what their rotation waits for",
 		Long: `List the authorities in the order in which they were made. LIVE counts the certificates that
-a retiring authority waits for. FOLLOWERS is of a prepared root: how many live certificates have
+a retiring or tainted authority waits for. FOLLOWERS is of a prepared root: how many live certificates have
 holders that acknowledged it, of those whose holders follow the trust bundle. OPENS is when the
 next step is taken at the latest.`,
 		Example: `  pando authority list
@@ -102,7 +108,7 @@ func authoritiesResult(list authorityListJSON, now time.Time) result {
 // liveText is the number of certificates that the authority waits for. None is worth saying
 // only where somebody counts: zero also means that the server does not.
 func (a *authorityJSON) liveText() string {
-	if a.Live == 0 && a.State != string(ca.StateRetiring) {
+	if a.Live == 0 && a.State != string(ca.StateRetiring) && a.State != string(ca.StateTainted) {
 		return ""
 	}
 	return strconv.Itoa(int(a.Live))

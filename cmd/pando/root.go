@@ -90,6 +90,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newGetCommand(io),
 		newHealthCommand(io),
 		newIdentityCommand(io),
+		newIncidentCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
 		newVersionCommand(io),
