@@ -13,9 +13,13 @@
 //	intermediate ─────────────────────^  succeeded by another       key destroyed,
 //	                                                                root leaves the bundle
 //
-// The trust bundle holds the roots that are prepared, active and retiring. Its sequence changes
-// exactly when that set does: when a root is prepared, and when one retires. An intermediate is
-// in no bundle, because leaves carry it; it is active from the moment that it is made.
+//	by hand:  prepared, active, retiring ── taint ──> tainted ── revoke ──> revoked ──> dropped,
+//	                                                  what depends on it    key destroyed,     once expired
+//	                                                  is replaced           root leaves the bundle
+//
+// The trust bundle holds the roots that are prepared, active, retiring and tainted. Its sequence
+// changes exactly when that set does: when a root is made, and when one retires or is revoked. An
+// intermediate is in no bundle, because leaves carry it; it is active from the moment that it is made.
 //
 // The spread gate opens when all who follow have acknowledged a bundle with the root, and it has
 // been published for five refresh hints; or when every leaf from before the publication has
@@ -26,8 +30,9 @@
 // The drain gate opens when no unexpired leaf is left under an intermediate, and for a root when
 // its intermediates have retired. Then every live leaf was issued under the new root, and came
 // with it: nobody needs the old one, or the cross-certificate. One root is prepared at a time, and
-// none while another one retires, so that one cross-certificate leads from any bundle that is in
-// use to any chain.
+// by itself none while an earlier one is in use, so that one cross-certificate leads from any
+// bundle that is in use to any chain. Steps by hand can have more roots in use. Then chains lead
+// from each to the one before, and a root waits for those to which chains lead through it.
 //
 // The invariant behind both gates: every unexpired leaf verifies, with the chain that it was
 // handed out with, under every bundle that a live client can hold then; and for those who follow
@@ -48,6 +53,10 @@
 // outcome is unknown is not repeated but looked at: the next tick reads what became of it. A leader
 // that was stopped and wakes up too late is refused by the term of its lease, and by the number of
 // the generation. Each authority whose state changes leaves an audit row in the same transaction.
+//
+// An [Order] is a step that somebody wants now. It goes the same way, from a pure decision to one
+// write, but for the lease: [Rotator.Carry]. A taint declares an incident in the same write, a mass
+// re-issue at a rate and before a deadline; package ca places each certificate in it.
 //
 // Time is that of the replica that ticks, and clocks differ by [Policy].Skew: gates are late by it,
 // certificates begin earlier by it, facts are counted as of that long ago. The lease alone is

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
@@ -71,11 +72,11 @@ func newFleet(t *testing.T, size int, lifetime time.Duration, incident ca.Incide
 	t.Helper()
 	now := time.Now()
 	pki := catest.New(t, catest.Options{Now: now.Add(-lifetime), RootKey: ca.ECDSAP256})
-	f := &fleet{t: t, look: incident.Deadline.Sub(now) / 40, rng: mathrand.New(mathrand.NewPCG(1, 2)), records: make(map[store.Serial]*store.Record)} //nolint:gosec // the same each time
+	f := &fleet{t: t, look: incident.Deadline.Sub(now) / 40, rng: mathrand.New(mathrand.NewPCG(1, 2)), records: make(map[store.Serial]*store.Record)}
 	_, f.csr = catest.CSR(t, ca.ECDSAP256)
 	base := newFixture(t)
 	var err error
-	f.Service, err = server.New(server.Config{Set: pki.Set(), Issuances: f, Records: f, Entries: base.store, Tokens: base.store})
+	f.Service, err = server.New(server.Config{Set: pki.Set(), Issuances: f, Records: f, Entries: base.store, Tokens: base.store, Revocations: base.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +112,7 @@ func (f *fleet) join(set *ca.Set, n int, lifetime time.Duration) {
 		}
 		r = store.Record{
 			Serial: store.Serial(serial), SPIFFEID: id.String(), Profile: "workload", Issuer: set.Issuer().ID(), NotBefore: notBefore, NotAfter: notAfter,
+			Certificate: serial[:], // what is compared is its digest
 		}
 		if set.Window(r.Issuer, serial, notBefore, notAfter, 0).Start.After(now) {
 			break
@@ -122,7 +124,7 @@ func (f *fleet) join(set *ca.Set, n int, lifetime time.Duration) {
 }
 
 func peerOf(id spiffeid.ID, serial store.Serial) policy.Caller {
-	return policy.Caller{Method: policy.MethodPeer, Subject: id.String(), ID: id, Serial: ca.Serial(serial), Address: "192.0.2.1"}
+	return policy.Caller{Method: policy.MethodPeer, Subject: id.String(), ID: id, Serial: ca.Serial(serial), Fingerprint: sha256.Sum256(serial[:]), Address: "192.0.2.1"}
 }
 
 func (f *fleet) within(d time.Duration) time.Duration { return time.Duration(f.rng.Int64N(int64(d))) }
@@ -149,7 +151,7 @@ func (f *fleet) act(m *member, now time.Time) (next time.Time) {
 	case now.Before(m.retryAt):
 		return m.retryAt
 	}
-	update, err := f.Trust(context.Background(), m.caller, 1, 0)
+	update, err := f.Trust(context.Background(), m.caller, server.Known{Bundle: 1}, 0)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -273,7 +275,7 @@ func TestPaceOfOneCertificate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, 50, 24*time.Hour, incident())
 			m := f.events[7].member
-			update, err := f.Trust(context.Background(), m.caller, 1, 0)
+			update, err := f.Trust(context.Background(), m.caller, server.Known{Bundle: 1}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,7 +334,7 @@ func TestPaceOfOneCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.caller.Serial = serial
+			m.caller.Serial, m.caller.Fingerprint = serial, sha256.Sum256(parseChain(t, issued.Chain)[0].Raw)
 			for range 20 {
 				if err := renew(f, m); err != nil {
 					t.Fatal(err)

@@ -17,7 +17,7 @@ type ID = spiffeid.ID
 
 // Every use case against every role. The doors have a table of their own over their routes.
 func TestWhoMayDoWhat(t *testing.T) {
-	f := newFixture(t, func(cfg *server.Config) { cfg.Jobs = &jobs{} })
+	f := newFixture(t, func(cfg *server.Config) { cfg.Jobs, cfg.Orders, cfg.Incidents = &jobs{}, orders{}, orders{} })
 	ctx := t.Context()
 	issued := f.issue(t, f.enrol(t), request(t))
 	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
@@ -55,6 +55,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 			_, err := f.Revoke(ctx, c, server.RevocationSpec{SPIFFEID: workload + "/spare"})
 			return err
 		},
+		server.OpListIncidents: func(c policy.Caller) error { _, err := f.Incidents(ctx, c); return err },
+		server.OpGetIncident:   func(c policy.Caller) error { _, err := f.Incident(ctx, c, "i"); return err },
+	}
+	byHand := map[server.Operation]server.AuthorityOrder{
+		server.OpPrepareAuthority:  {Action: server.ActionPrepare},
+		server.OpRotateAuthority:   {Action: server.ActionRotate, Role: ca.RoleIntermediate},
+		server.OpActivateAuthority: {Action: server.ActionActivate},
+		server.OpTaintAuthority:    {Action: server.ActionTaint, Reason: "r"},
+		server.OpRevokeAuthority:   {Action: server.ActionRevoke, Reason: "r"},
+		server.OpCreateIncident:    {Action: server.ActionReissue, Reason: "r"},
+	}
+	for op, order := range byHand {
+		operations[op] = func(c policy.Caller) error { _, err := f.Order(ctx, c, order); return err }
 	}
 	for _, op := range server.Operations() {
 		if operations[op] == nil {
@@ -81,13 +94,16 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 	for _, op := range []server.Operation{
 		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
-		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs,
+		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs, server.OpListIncidents, server.OpGetIncident,
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}
 	expect[server.OpGetNewest] = expect[server.OpRenew]
 	for _, op := range []server.Operation{server.OpDeleteEntry, server.OpCreateJoinToken, server.OpRevokeCertificate, server.OpCreateRevocation} {
 		expect[op] = expect[server.OpCreateEntry]
+	}
+	for op := range byHand {
+		expect[op] = expect[server.OpRunJob]
 	}
 	for op, do := range operations {
 		for role, caller := range callers {
