@@ -199,8 +199,10 @@ func (i *Identity) checkClient(saved *state) error {
 	if i.CertificateFile != "" {
 		cfg.Certificate = new(tls.Certificate) // whether it can be read shows when it is needed
 	}
-	if saved != nil {
-		cfg.TrustBundle, cfg.TrustBundleFile = []byte(saved.Roots), ""
+	var err error
+	if cfg.TrustBundle, _, err = trustOf(cfg.TrustBundleFile, saved); err != nil {
+		return err
 	}
+	cfg.TrustBundleFile = ""
 	return cfg.Validate()
 }

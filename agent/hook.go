@@ -108,6 +108,9 @@ func (h *hook) once(ctx context.Context) int {
 	h.mu.Lock()
 	batch := maps.Clone(h.pending)
 	h.mu.Unlock()
+	if len(batch) == 0 {
+		return 0 // the run before was for all of it
+	}
 
 	err := h.do(ctx, slices.Sorted(maps.Keys(batch)))
 
@@ -155,7 +158,7 @@ func (h *hook) do(ctx context.Context, identities []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", h.cfg.Command[0], err, output.explanation())
 	}
-	h.log.InfoContext(ctx, "command succeeded", "identities", identities, "took", time.Since(begun), "output", output.String())
+	h.log.InfoContext(ctx, "command succeeded", "identities", identities, "took", time.Since(begun).String(), "output", output.String())
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
@@ -27,6 +26,7 @@ type keeper struct {
 	versions durable.Versions
 	hooks    []*hook
 	log      *slog.Logger
+	anchor   string // of the state, see there; of the goroutine of run
 
 	mu        sync.Mutex // guards what follows
 	source    *client.Source
@@ -59,7 +59,7 @@ func (k *keeper) run(ctx context.Context) {
 		if err := k.keep(ctx, source); err != nil {
 			failures++
 			pause := retryPause(failures)
-			k.log.ErrorContext(ctx, "identity not kept", "error", err, "failures", failures, "retry_in", pause)
+			k.log.ErrorContext(ctx, "identity not kept", "error", err, "failures", failures, "retry_in", pause.String())
 			retry = time.After(pause)
 			continue
 		}
@@ -81,7 +81,7 @@ func (k *keeper) open(ctx context.Context) *client.Source {
 			return nil
 		}
 		pause := refusedPause + rand.N(refusedPause/2) //nolint:gosec // jitter is no secret
-		k.log.ErrorContext(ctx, "no identity", "error", err, "retry_in", pause)
+		k.log.ErrorContext(ctx, "no identity", "error", err, "retry_in", pause.String())
 		if !sleep(ctx, pause) {
 			return nil
 		}
@@ -95,17 +95,21 @@ func (k *keeper) try(ctx context.Context) (*client.Source, error) {
 		return nil, err
 	}
 	cfg := k.cfg.Client
-	cfg.Log, cfg.Attempted = k.log, k.attempted
-	if saved != nil {
-		cfg.Certificate = pair
-		cfg.TrustBundle, cfg.TrustBundleFile = k.roots(ctx, saved)
+	cfg.Log, cfg.Attempted, cfg.Certificate = k.log, k.attempted, pair
+	if cfg.TrustBundle, k.anchor, err = trustOf(cfg.TrustBundleFile, saved); err != nil {
+		return nil, err
 	}
+	cfg.TrustBundleFile = ""
 	if k.cfg.CertificateFile != "" && (saved == nil || time.Now().After(pair.Leaf.NotAfter)) {
 		existing, err := tls.LoadX509KeyPair(k.cfg.CertificateFile, k.cfg.KeyFile)
-		if err != nil {
+		switch {
+		case err == nil:
+			cfg.Certificate = &existing
+		case cfg.JoinTokenFile == "" && cfg.JWTFile == "":
 			return nil, fmt.Errorf("certificate %s: %w", k.cfg.CertificateFile, err)
+		default:
+			k.log.WarnContext(ctx, "existing certificate cannot be read", "file", k.cfg.CertificateFile, "error", err)
 		}
-		cfg.Certificate = &existing
 	}
 	return client.Open(ctx, cfg)
 }
@@ -120,20 +124,6 @@ func (k *keeper) restore(ctx context.Context) (*state, *tls.Certificate, error) 
 	to, asideErr := k.state.setAside()
 	k.log.ErrorContext(ctx, "state set aside: the identity has to be enrolled again", "error", err, "kept_as", to)
 	return nil, nil, asideErr
-}
-
-// roots is what the CA is trusted by: the roots that were learned, as long as the trust bundle
-// of the configuration is that from which they were, or is not there.
-func (k *keeper) roots(ctx context.Context, saved *state) (bundle []byte, file string) {
-	configured, err := os.ReadFile(k.cfg.Client.TrustBundleFile)
-	switch {
-	case err != nil:
-		k.log.WarnContext(ctx, "trust bundle cannot be read, the saved one is used", "error", err)
-	case anchorOf(configured) != saved.Anchor:
-		k.log.InfoContext(ctx, "trust bundle has been replaced, the saved one is not used", "file", k.cfg.Client.TrustBundleFile)
-		return nil, k.cfg.Client.TrustBundleFile
-	}
-	return []byte(saved.Roots), ""
 }
 
 // attempted is told by the library how each try for a certificate went.
@@ -183,23 +173,10 @@ func (k *keeper) save(m *material) error {
 	if err != nil {
 		return err
 	}
-	next := &state{
+	return k.state.save(&state{
 		Version: stateVersion, Key: string(key), Chain: string(certificatesPEM(m.chain)),
-		Roots: string(certificatesPEM(m.roots)), Request: requestOf(&k.cfg.Client),
-	}
-	configured, err := os.ReadFile(k.cfg.Client.TrustBundleFile)
-	switch {
-	case err == nil:
-		next.Anchor = anchorOf(configured)
-	default:
-		// It was there, or the one before was saved with it.
-		before, _, loadErr := k.state.load()
-		if loadErr != nil || before == nil {
-			return fmt.Errorf("trust bundle: %w", err)
-		}
-		next.Anchor = before.Anchor
-	}
-	return k.state.save(next)
+		Roots: string(certificatesPEM(m.roots)), Anchor: k.anchor, Request: requestOf(&k.cfg.Client),
+	})
 }
 
 // write puts m into the files unless it is there, and reports whether it was not.

@@ -56,6 +56,19 @@ func anchorOf(bundle []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
+// trustOf is what the CA is trusted by: the roots that were learned, as long as the configured
+// trust bundle is that from which they were, or is not there; otherwise that file.
+func trustOf(file string, saved *state) (bundle []byte, anchor string, err error) {
+	configured, err := os.ReadFile(file)
+	switch {
+	case saved != nil && (err != nil || anchorOf(configured) == saved.Anchor):
+		return []byte(saved.Roots), saved.Anchor, nil
+	case err != nil:
+		return nil, "", fmt.Errorf("trust bundle: %w", err)
+	}
+	return configured, anchorOf(configured), nil
+}
+
 // errCorrupt says that a state cannot be what was saved.
 var errCorrupt = errors.New("the saved state is damaged")
 
@@ -97,8 +110,10 @@ func parseState(data []byte) (*state, *tls.Certificate, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.Roots == "" {
-		return nil, nil, errors.New("it has no roots")
+	// The client library is the judge of roots; the server is not asked.
+	judge := client.Config{Servers: []string{"https://localhost"}, TrustBundle: []byte(s.Roots), Certificate: &pair}
+	if err := judge.Validate(); err != nil {
+		return nil, nil, err
 	}
 	return s, &pair, nil
 }

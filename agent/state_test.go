@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,11 +72,17 @@ func TestAStateIsSavedAndLoaded(t *testing.T) {
 
 func TestADamagedStateIsSetAside(t *testing.T) {
 	for name, damage := range map[string]func(data []byte) []byte{
-		"empty":               func([]byte) []byte { return nil },
-		"cut":                 func(data []byte) []byte { return data[:len(data)/2] },
-		"zeros":               func(data []byte) []byte { return make([]byte, len(data)) },
-		"another form":        func(data []byte) []byte { return bytes.Replace(data, []byte(`"version":1`), []byte(`"version":2`), 1) },
-		"an unknown field":    func(data []byte) []byte { return bytes.Replace(data, []byte(`"anchor"`), []byte(`"ancor"`), 1) },
+		"empty":            func([]byte) []byte { return nil },
+		"cut":              func(data []byte) []byte { return data[:len(data)/2] },
+		"zeros":            func(data []byte) []byte { return make([]byte, len(data)) },
+		"another form":     func(data []byte) []byte { return bytes.Replace(data, []byte(`"version":1`), []byte(`"version":2`), 1) },
+		"an unknown field": func(data []byte) []byte { return bytes.Replace(data, []byte(`"anchor"`), []byte(`"ancor"`), 1) },
+		"no roots": func(data []byte) []byte {
+			return regexp.MustCompile(`"roots":"[^"]*"`).ReplaceAll(data, []byte(`"roots":""`))
+		},
+		"roots cut short": func(data []byte) []byte {
+			return regexp.MustCompile(`("roots":"[^"]{200})[^"]*"`).ReplaceAll(data, []byte(`$1"`))
+		},
 		"a key of another":    func([]byte) []byte { return []byte(mixed(t)) },
 		"a bit of the chain":  func(data []byte) []byte { return bytes.Replace(data, []byte("MII"), []byte("NII"), 1) },
 		"one megabyte of `[`": func([]byte) []byte { return bytes.Repeat([]byte("["), 1<<20) },
@@ -125,19 +132,29 @@ func mixed(t *testing.T) string {
 
 // The roots that were learned count until the operator replaces those that they came from.
 func TestWhichRootsCountAfterARestart(t *testing.T) {
-	saved := newState(t)
+	saved, other := newState(t), newState(t)
 	path := filepath.Join(t.TempDir(), "bundle.pem")
-	k := &keeper{log: slog.New(slog.DiscardHandler)}
-	k.cfg.Client.TrustBundleFile = path
-	if bundle, file := k.roots(t.Context(), saved); string(bundle) != saved.Roots || file != "" {
-		t.Errorf("without the file: %q, %q", bundle, file)
+	if _, _, err := trustOf(path, nil); err == nil {
+		t.Error("no file and no state are enough")
 	}
-	for text, learned := range map[string]bool{saved.Roots: true, newState(t).Roots: false} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if bundle, anchor, err := trustOf(path, saved); err != nil || string(bundle) != saved.Roots || anchor != saved.Anchor {
+		t.Errorf("without the file: %q, %q, %v", bundle, anchor, err)
+	}
+	for name, test := range map[string]struct {
+		configured string
+		learned    bool
+	}{
+		"the file that they came from": {saved.Roots, true},
+		"another file":                 {other.Roots, false},
+	} {
+		saved := *saved
+		saved.Roots += "learned"
+		if err := os.WriteFile(path, []byte(test.configured), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if bundle, file := k.roots(t.Context(), saved); (len(bundle) > 0) != learned || (file == path) == learned {
-			t.Errorf("learned %v: %q, %q", learned, bundle, file)
+		bundle, anchor, err := trustOf(path, &saved)
+		if err != nil || (string(bundle) == saved.Roots) != test.learned || (anchor == saved.Anchor) != test.learned {
+			t.Errorf("%s: %q, %q, %v", name, bundle, anchor, err)
 		}
 	}
 }
