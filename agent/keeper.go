@@ -43,7 +43,7 @@ func (k *keeper) run(ctx context.Context) {
 	if source == nil {
 		return
 	}
-	defer source.Close() //nolint:errcheck // it never fails
+	defer source.Close()
 	updates := source.Updates(ctx)
 	var retry <-chan time.Time
 	failures := 0

@@ -100,8 +100,6 @@ func Join(td TrustDomain, segments ...string) (ID, error) {
 func (id ID) String() string { return id.text }
 
 // MarshalText writes what String returns, for JSON and for logs.
-//
-//nolint:unparam // the error is that of encoding.TextMarshaler
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.text), nil }
 
 // IsZero reports whether id is none.
