@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -253,6 +254,26 @@ func TestAgentConfigurationsThatAreRefused(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "s")); err == nil {
 		t.Error("a check made the state directory")
+	}
+}
+
+func TestASocketThatACrashLeftIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "health.sock")
+	for range 2 {
+		listener, err := listenAgent("unix:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, err := listenAgent("unix:" + path); err == nil {
+			other.Close()
+			t.Error("a socket on which somebody listens is replaced")
+		}
+		listener.(*net.UnixListener).SetUnlinkOnClose(false)
+		listener.Close()
+	}
+	writeFile(t, filepath.Dir(path), "file", nil)
+	if _, err := listenAgent("unix:" + filepath.Join(filepath.Dir(path), "file")); err == nil {
+		t.Error("a file is replaced by a socket")
 	}
 }
 

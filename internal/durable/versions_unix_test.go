@@ -35,10 +35,13 @@ func TestAVersionReplacesTheOneBefore(t *testing.T) {
 	if _, err := v.Current(); !os.IsNotExist(err) {
 		t.Errorf("before the first version: %v", err)
 	}
-	gid := os.Getgid()
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		uid, gid = 65534, 65534 // only root can give files away
+	}
 	for _, text := range []string{"one", "two"} {
 		s := set(text)
-		s.Owner.GID = &gid
+		s.Owner = durable.Owner{UID: &uid, GID: &gid}
 		publish(t, v, s)
 		for name, want := range map[string]os.FileMode{"": 0o750, "a": 0o600, "b": 0o644} {
 			info, err := os.Stat(filepath.Join(v.Path, "current", name))
@@ -47,6 +50,9 @@ func TestAVersionReplacesTheOneBefore(t *testing.T) {
 			}
 			if info.Mode().Perm() != want {
 				t.Errorf("%q has mode %v, want %v", name, info.Mode().Perm(), want)
+			}
+			if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != uid || int(stat.Gid) != gid {
+				t.Errorf("%q belongs to %d:%d, want %d:%d", name, stat.Uid, stat.Gid, uid, gid)
 			}
 		}
 		data, err := os.ReadFile(filepath.Join(v.Path, "current", "a"))
