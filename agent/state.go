@@ -156,5 +156,17 @@ func openStateDir(path string) (lock *os.File, err error) {
 	if err := durable.Lock(lock); err != nil {
 		return nil, errors.Join(fmt.Errorf("is in use by another agent: %w", err), lock.Close())
 	}
+	if err := removeHalves(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	return lock, nil
+}
+
+// removeHalves removes what was being saved when the agent was killed: keys that nobody needs.
+func removeHalves(path string) error {
+	halves, err := filepath.Glob(filepath.Join(path, ".*.json-*"))
+	for _, half := range halves {
+		err = errors.Join(err, os.Remove(half))
+	}
+	return err
 }

@@ -184,6 +184,30 @@ func TestStateDirectoriesThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhatWasBeingSavedIsRemovedAtTheNextStart(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".web.json-123", "web.json", "web.json.damaged"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := openStateDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 3 { // the lock, too
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".web.json-123")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("half a state is still there: %v", err)
+	}
+}
+
 // Readers of other programs are asked, since our own would agree with our own writer.
 func TestPKCS12IsReadByOthers(t *testing.T) {
 	m := newMaterial(t)

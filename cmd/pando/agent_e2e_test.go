@@ -53,7 +53,7 @@ func TestAgentRotatesRealProxies(t *testing.T) {
 	e.await(t, load, firstRoot)
 	stop()
 	working.Wait()
-	readers.check(t)
+	readers.check(t, agentRotations+1)
 	for name, p := range load.proxies {
 		t.Logf("%s: %d requests with %d handshakes, %d certificates, %d failed", name, p.requests.Load(), p.handshakes.Load(),
 			p.certificates(), load.failed.Load())

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -136,6 +139,34 @@ func (e *agentEnd) hangUp(t *testing.T) {
 	t.Helper()
 	if err := e.agent.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The agent is killed again and again, at any moment of a start, a renewal or a switch. Readers
+// see nothing of it, and it never loses the identity.
+func TestAgentIsKilledAtAnyMoment(t *testing.T) {
+	e := newAgentEnd(t, "nginx", "haproxy")
+	e.writeConfig(t, agentProxiesYAML, map[string]string{"nginx": "true"})
+	e.startAgent(t)
+	e.awaitReady(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	readers := &tornReaders{dir: filepath.Join(e.dir, "nginx")}
+	reading.Go(func() { readers.run(ctx) })
+	for range 25 {
+		time.Sleep(rand.N(120 * time.Millisecond)) // no moment is special
+		e.agent.end(t, syscall.SIGKILL)
+		e.startAgent(t)
+	}
+	e.awaitReady(t)
+	stop()
+	reading.Wait()
+	readers.check(t, 2)
+	if damaged, err := filepath.Glob(filepath.Join(e.dir, "state", "*.damaged")); err != nil || len(damaged) > 0 {
+		t.Errorf("damaged states: %v, %v", damaged, err)
+	}
+	if code := e.agent.end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("SIGTERM: exit code %d", code)
 	}
 }
 
