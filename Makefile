@@ -10,12 +10,13 @@ run: build ## show the main job: a CA, two workloads, mutual TLS, certificates s
 	bin/pando demo
 build: ## build bin/pando
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/pando
-test: ## run all tests (installs PostgreSQL where it can; no server has to run)
+test: ## run all tests (installs PostgreSQL, nginx and HAProxy where it can; none has to run)
 	scripts/ensure-postgres
+	scripts/ensure-proxies
 	go test ./...
 race: ## run the tests of what is concurrent under the race detector
 	scripts/ensure-postgres
-	go test -race ./client/... ./rotation/... ./server/... ./store/...
+	go test -race ./agent/... ./client/... ./rotation/... ./server/... ./store/...
 lint: ## run the linters named in .golangci.yml
 	$(LINT) run
 	$(BUF) lint

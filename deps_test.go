@@ -29,6 +29,7 @@ const (
 	pgx      = "github.com/jackc/pgx/v5"
 	protobuf = "google.golang.org/protobuf"
 	xsync    = "golang.org/x/sync"
+	xsys     = "golang.org/x/sys" // the locks of Windows
 	xtime    = "golang.org/x/time"
 )
 
@@ -59,7 +60,7 @@ func table() map[string]imports {
 		// The words of durability know no driver, the drivers do not know each other.
 		"store":          {ours: []string{"ca/spiffeid"}, never: useCases},
 		"store/postgres": {ours: []string{"store", "migrations"}, others: []string{pgx}, never: noTransport},
-		"store/sqlite":   {ours: []string{"store", "migrations"}, others: []string{"modernc.org/sqlite"}, never: noTransport},
+		"store/sqlite":   {ours: []string{"store", "migrations"}, others: []string{"modernc.org/sqlite", xsys}, never: noTransport},
 		"migrations":     {others: []string{"github.com/pressly/goose/v3"}, never: noTransport},
 
 		// rotation and server meet in the store only.
@@ -95,6 +96,14 @@ func table() map[string]imports {
 
 		// A workload links this: the standard library and one small package.
 		"client": {ours: []string{"ca/spiffeid"}, never: []string{"database/sql"}},
+
+		// What does not link the client gets its identity in files.
+		"agent": {
+			ours:   []string{"client", "internal/durable"},
+			others: []string{"github.com/prometheus/client_golang", "software.sslmate.com/src/go-pkcs12"},
+			never:  []string{"database/sql"},
+		},
+		"internal/durable": {others: []string{xsys}, never: useCases},
 
 		// Programs wire everything, and nobody imports them.
 		"cmd/pando":      {ours: []string{anything}, others: []string{anything}},

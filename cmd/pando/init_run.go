@@ -16,6 +16,7 @@ import (
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/internal/durable"
 	"github.com/pando-ca/pando/store"
 )
 
@@ -74,7 +75,7 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 	if err := os.Remove(o.path(claimName)); err != nil {
 		return nil, fmt.Errorf("finish: %w", err)
 	}
-	return result, flushDir(o.cfg.Data)
+	return result, durable.FlushDir(o.cfg.Data)
 }
 
 func (o *initOptions) path(name string) string { return filepath.Join(o.cfg.Data, name) }
@@ -165,7 +166,7 @@ func (o *initOptions) claim(claimed bool) (release func(), err error) {
 		return nil, fmt.Errorf("claim data directory: %w", err)
 	}
 	release = func() { file.Close() } // nothing is written any more; this unlocks
-	if err := lockFile(file); err != nil {
+	if err := durable.Lock(file); err != nil {
 		release()
 		return nil, fmt.Errorf("another init is at work in %s: %w", o.cfg.Data, err)
 	}
@@ -174,7 +175,7 @@ func (o *initOptions) claim(claimed bool) (release func(), err error) {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = flushDir(o.cfg.Data)
+		err = durable.FlushDir(o.cfg.Data)
 	}
 	if err != nil {
 		release()
@@ -259,10 +260,10 @@ func (o *initOptions) writeFiles(set *ca.Set) error {
 	for _, root := range set.Roots() {
 		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
-	if err := replaceFile(o.path(caBundleName), bundle, 0o644); err != nil {
+	if err := durable.ReplaceFile(o.path(caBundleName), bundle, 0o644); err != nil {
 		return fmt.Errorf("trust bundle: %w", err)
 	}
-	if err := replaceFile(o.path(configName), o.configText(), 0o600); err != nil {
+	if err := durable.ReplaceFile(o.path(configName), o.configText(), 0o600); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return nil

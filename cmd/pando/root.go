@@ -77,6 +77,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 // newRootCommand builds the tree of commands. Each command is made in a file of its own.
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
+		newAgentCommand(io),
 		newAuthorityCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),
