@@ -16,13 +16,10 @@ import (
 func VerifyPeer(chain, roots []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, error) {
 	t, err := trustIn(roots)
 	if err != nil {
-		return spiffeid.ID{}, fmt.Errorf("pando client: roots: %w", err)
+		return spiffeid.ID{}, fmt.Errorf("roots: %w", err)
 	}
 	id, _, err := t.verify(chain, usage, now)
-	if err != nil {
-		return spiffeid.ID{}, fmt.Errorf("pando client: %w", err)
-	}
-	return id, nil
+	return id, err
 }
 
 // verify verifies an X.509-SVID (X509-SVID, section 5; RFC 5280, section 6): a leaf for

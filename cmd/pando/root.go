@@ -89,8 +89,11 @@ func newRootCommand(io stdio) *cobra.Command {
 		newEntryCommand(io),
 		newGetCommand(io),
 		newHealthCommand(io),
+		newInspectCommand(io),
+		newProbeCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
+		newVerifyCommand(io),
 		newVersionCommand(io),
 	)
 	strict := root.RunE
