@@ -91,8 +91,11 @@ func newRootCommand(io stdio) *cobra.Command {
 		newGetCommand(io),
 		newHealthCommand(io),
 		newIdentityCommand(io),
+		newInspectCommand(io),
+		newProbeCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
+		newVerifyCommand(io),
 		newVersionCommand(io),
 	)
 	strict := root.RunE
