@@ -95,6 +95,8 @@ func table() map[string]imports {
 
 		// A workload links this: the standard library and one small package.
 		"client": {ours: []string{"ca/spiffeid"}, never: []string{"database/sql"}},
+		// Adapters: each links the one module that it is for, and nothing else of ours.
+		"client/gospiffe": {others: []string{"github.com/spiffe/go-spiffe/v2"}, never: useCases},
 
 		// Programs wire everything, and nobody imports them.
 		"cmd/pando":      {ours: []string{anything}, others: []string{anything}},
