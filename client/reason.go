@@ -60,6 +60,8 @@ func ReasonOf(err error, now time.Time) Reason {
 		return ReasonUnknownAuthority
 	case errors.Is(err, ErrExpired):
 		return ReasonExpired
+	case errors.Is(err, ErrRevoked):
+		return ReasonRevoked
 	case errors.As(err, &identity), errors.Is(err, errNotAllowed):
 		return ReasonBadIdentity
 	}

@@ -83,6 +83,7 @@ func TestReasonsOfOtherErrors(t *testing.T) {
 		"an end":                 {io.EOF, ReasonEOF},
 		"an end in the middle":   {io.ErrUnexpectedEOF, ReasonEOF},
 		"a closed connection":    {net.ErrClosed, ReasonEOF},
+		"a revocation here":      {fmt.Errorf("peer: %w", ErrRevoked), ReasonRevoked},
 		"a revoked certificate":  {&net.OpError{Op: "remote error", Err: tls.AlertError(44)}, ReasonRevoked},
 		"an alert of its own":    {&net.OpError{Op: "remote error", Err: tls.AlertError(80)}, ReasonOther},
 		"an alert of the future": {&net.OpError{Op: "remote error", Err: fmt.Errorf("tls: something new")}, ReasonOther},
