@@ -46,6 +46,9 @@ func (k *keeper) health(now time.Time) (failure, warning error) {
 	if status.Expired(now) {
 		return because("expired at "+stamp(status.NotAfter), status.LastError), nil
 	}
+	if status.Revoked {
+		return because("revoked: no peer accepts it any more", status.LastError), nil
+	}
 	if k.published.IsZero() {
 		return because("the files are not written yet", k.writeErr), nil
 	}

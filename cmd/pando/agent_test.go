@@ -220,6 +220,21 @@ func TestAgentIsUnhealthyAfterExpiry(t *testing.T) {
 	}
 }
 
+// Nor with one that is revoked.
+func TestAgentIsUnhealthyAfterRevocation(t *testing.T) {
+	e := newOneAgent(t)
+	e.startAgent(t)
+	e.awaitReady(t)
+	code, _, errs := runPando(t, "cert", "revoke", "--spiffe-id", "spiffe://example.org/web", "--yes", "--server", e.servers()[0])
+	if code != exitOK {
+		t.Fatal(errs)
+	}
+	e.until(t, "health says that the identity is revoked", func() bool {
+		status, r := e.report(t)
+		return status == http.StatusServiceUnavailable && strings.HasPrefix(r.Checks["web"], "revoked")
+	})
+}
+
 func TestAgentConfigurationsThatAreRefused(t *testing.T) {
 	const (
 		hook     = `hooks: [{name: h, command: [a]}]`
