@@ -136,6 +136,29 @@ type Acks interface {
 	Facts(ctx context.Context, now time.Time) (*Facts, error)
 }
 
+// CRLs keeps the lists that are published: of each authority and shard, the current one.
+type CRLs interface {
+	// CRLs returns all lists without their DER, ordered by authority and shard. Its cost does not
+	// grow with the revocations.
+	CRLs(ctx context.Context) ([]CRL, error)
+	// CRL returns one list; ErrNotFound.
+	CRL(ctx context.Context, authority string, shard int) (*CRL, error)
+	// CRLNumber is the number of a list, 0 when there is none. It costs little.
+	CRLNumber(ctx context.Context, authority string, shard int) (uint64, error)
+	// ReplaceCRL publishes next if the current number is from (0: there is none) and the fence
+	// holds, and returns ErrConflict or ErrFenced otherwise. next.Number must be greater than
+	// from. The list of an authority that is in no generation any more is dropped by Prune.
+	ReplaceCRL(ctx context.Context, from uint64, next CRL, fence Fence) error
+}
+
+// Revoked reads what a list has to hold.
+type Revoked interface {
+	// EachRevoked calls each for every revocation of a shard that has not been pruned, in no
+	// order, with its number: what is revoked later has a higher one. Nothing is kept in memory
+	// but the one row; each must not call the store.
+	EachRevoked(ctx context.Context, q ShardQuery, each func(r Revocation, number uint64)) error
+}
+
 // Audits reads the audit rows.
 type Audits interface {
 	// Audits returns at most limit rows with a Seq below before (0: the newest), newest first.
@@ -150,7 +173,7 @@ type Upkeep interface {
 	Prepare(ctx context.Context, now, until time.Time) error
 	// Prune drops records whose certificate expired before the given time (whole UTC days
 	// of them, so that it may keep some for a day longer), tokens that were used or expired
-	// before it, and JWTs that have been too old to be used for an hour. It drops no
+	// before it, and JWTs that have been too old to be used for an hour, and the CRLs of authorities that are gone. It drops no
 	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
 	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error

@@ -24,6 +24,18 @@ var (
 	clockSQL string
 	//go:embed queries/collect.sql
 	collectSQL string
+	//go:embed queries/crl.sql
+	crlSQL string
+	//go:embed queries/crl_entries.sql
+	crlEntriesSQL string
+	//go:embed queries/crl_first.sql
+	crlFirstSQL string
+	//go:embed queries/crl_next.sql
+	crlNextSQL string
+	//go:embed queries/crl_number.sql
+	crlNumberSQL string
+	//go:embed queries/crls.sql
+	crlsSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql
@@ -102,6 +114,8 @@ var (
 	pruneAcksSQL string
 	//go:embed queries/prune_collected.sql
 	pruneCollectedSQL string
+	//go:embed queries/prune_crls.sql
+	pruneCRLsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql

@@ -78,7 +78,7 @@ func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Genera
 	for at, a := range next.Authorities {
 		_, err := t.exec(ctx, authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID,
 			octets(a.Certificate), octets(a.Key), a.StateSince.UnixMicro(),
-			a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
+			a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence), a.CRLShards)
 		if err != nil {
 			return err
 		}
@@ -92,11 +92,11 @@ func scanAuthority(from row, g *store.Generation) error {
 		number, sequence, publishedAt int64
 		id, role, state, parent       sql.NullString
 		certificate, key, cross       []byte
-		stateSince, first             sql.NullInt64
+		stateSince, first, shards     sql.NullInt64
 		crossParent                   sql.NullString
 	)
 	err := from.Scan(&number, &g.TrustDomain, &sequence, &publishedAt, &g.WindowKey,
-		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first)
+		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first, &shards)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func scanAuthority(from row, g *store.Generation) error {
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: id.String, Role: role.String, State: state.String, ParentID: parent.String,
 		Certificate: certificate, Key: some(key), StateSince: timeOf(stateSince.Int64),
-		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64),
+		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64), CRLShards: int(shards.Int64),
 	})
 	return nil
 }

@@ -28,6 +28,18 @@ var (
 	consumeReplaySQL string
 	//go:embed queries/consume_token.sql
 	consumeTokenSQL string
+	//go:embed queries/crl.sql
+	crlSQL string
+	//go:embed queries/crl_entries.sql
+	crlEntriesSQL string
+	//go:embed queries/crl_first.sql
+	crlFirstSQL string
+	//go:embed queries/crl_next.sql
+	crlNextSQL string
+	//go:embed queries/crl_number.sql
+	crlNumberSQL string
+	//go:embed queries/crls.sql
+	crlsSQL string
 	//go:embed queries/entries.sql
 	entriesSQL string
 	//go:embed queries/entry.sql
@@ -84,6 +96,8 @@ var (
 	pruneCertificatesSQL string
 	//go:embed queries/prune_collected.sql
 	pruneCollectedSQL string
+	//go:embed queries/prune_crls.sql
+	pruneCRLsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql

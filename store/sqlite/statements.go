@@ -11,6 +11,7 @@ func writeQueries() []string {
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
+		crlFirstSQL, crlNextSQL, pruneCRLsSQL,
 	}
 }
 
@@ -22,5 +23,6 @@ func readQueries() []string {
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
+		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
 	}
 }

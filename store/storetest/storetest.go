@@ -23,6 +23,8 @@ type Store interface {
 	store.Watcher
 	store.Leases
 	store.Acks
+	store.CRLs
+	store.Revoked
 	store.Audits
 	store.Identities
 	store.PreRenewals
@@ -105,6 +107,12 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"the newest certificate of a key is neither revoked nor expired": testNewest,
 		"pruning drops what was collected and has expired":               testPruneCollected,
 		"figures are saved under a lease":                                testFigures,
+		"a CRL is replaced by compare-and-swap":                          testCRLs,
+		"a CRL is replaced under a lease only":                           testCRLFence,
+		"one of many replacements of a CRL wins":                         testCRLRace,
+		"a CRL has changed once its shard holds another revocation":      testCRLChanged,
+		"the revocations of all shards are those of the authority":       testEachRevoked,
+		"pruning drops the CRLs of authorities that are gone":            testPruneCRLs,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)
