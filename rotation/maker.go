@@ -24,6 +24,7 @@ type maker struct {
 	policy                   Policy
 	urls                     ca.URLs
 	rootKey, intermediateKey ca.KeyAlgorithm
+	crlShards                int // of new intermediates
 }
 
 // materials returns the rows that a step adds to the generation.
@@ -79,7 +80,7 @@ func (m *maker) root(v *view, now time.Time) (store.Authority, error) {
 	if err != nil {
 		return none, err
 	}
-	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: td, Root: cert, Parent: v.root.cert, ParentSigner: parent})
+	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: td, Root: cert, Parent: v.root.cert, ParentSigner: parent, URLs: m.urls})
 	if err != nil {
 		return none, err
 	}
@@ -112,7 +113,7 @@ func (m *maker) intermediate(parent *authority, now time.Time) (store.Authority,
 	}
 	return store.Authority{
 		ID: ca.AuthorityID(cert), Role: string(ca.RoleIntermediate), State: string(ca.StateActive), ParentID: parent.ID,
-		Certificate: cert.Raw, Key: ref, StateSince: now,
+		Certificate: cert.Raw, Key: ref, StateSince: now, CRLShards: m.crlShards,
 	}, nil
 }
 
