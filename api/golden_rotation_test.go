@@ -29,6 +29,7 @@ func (r rotating) Status(context.Context, time.Time) ([]server.AuthorityStatus, 
 	all[0].Waiting = "waiting: 9812 of 10000 followers have acknowledged sequence 7; opens by time at 14:32"
 	all[0].OpensAt, all[0].Followers, all[0].Behind = since.Add(30*time.Minute), 10_000, 188
 	all[1].Live = 10_000
+	all[1].CRLThisUpdate, all[1].CRLNextUpdate, all[1].CRLEntries = since, since.Add(4*time.Hour), 312
 	return all, nil
 }
 

@@ -50,6 +50,7 @@ type Config struct {
 
 	Acks     Acks              // none: acknowledgements are not kept
 	Holdings store.PreRenewals // none: nobody's certificates are renewed by Pando itself
+	CRLs     CRLs              // none: no CRL is handed out
 	Fleet    FigureStore       // none: there are no identities to list, and no figures
 	Rotation Rotation          // none: authorities are shown without what they wait for
 	Jobs     Jobs              // none: there are no jobs to show or to run
@@ -81,6 +82,7 @@ type Service struct {
 	holdings    store.PreRenewals // nil: nothing is pre-renewed
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
+	crls        CRLs // nil: none is handed out
 	jobs        Jobs
 	observer    Observer
 	log         *slog.Logger
@@ -123,7 +125,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
@@ -184,7 +186,7 @@ func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 			return fmt.Errorf("profile %q gives %s: %w", p.Name, p.Duration, err)
 		}
 	}
-	t, err := newTrust(set)
+	t, err := newTrust(set, s.trust.Load())
 	if err != nil {
 		return err
 	}

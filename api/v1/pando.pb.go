@@ -2051,7 +2051,13 @@ type Authority struct {
 	// Of a prepared root: live certificates whose holders follow the bundle.
 	Followers int32 `protobuf:"varint,14,opt,name=followers,proto3" json:"followers,omitempty"`
 	// Of a prepared root: those of the followers that have not acknowledged it.
-	Behind        int32 `protobuf:"varint,15,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind int32 `protobuf:"varint,15,opt,name=behind,proto3" json:"behind,omitempty"`
+	// When its CRL was issued, of several shards the earliest; unset while it publishes none.
+	CrlThisUpdate *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=crl_this_update,json=crlThisUpdate,proto3" json:"crl_this_update,omitempty"`
+	// When its CRL ends, of several shards the earliest.
+	CrlNextUpdate *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=crl_next_update,json=crlNextUpdate,proto3" json:"crl_next_update,omitempty"`
+	// Certificates on its CRL, over all shards.
+	CrlEntries    int32 `protobuf:"varint,22,opt,name=crl_entries,json=crlEntries,proto3" json:"crl_entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2187,6 +2193,27 @@ func (x *Authority) GetFollowers() int32 {
 func (x *Authority) GetBehind() int32 {
 	if x != nil {
 		return x.Behind
+	}
+	return 0
+}
+
+func (x *Authority) GetCrlThisUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CrlThisUpdate
+	}
+	return nil
+}
+
+func (x *Authority) GetCrlNextUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CrlNextUpdate
+	}
+	return nil
+}
+
+func (x *Authority) GetCrlEntries() int32 {
+	if x != nil {
+		return x.CrlEntries
 	}
 	return 0
 }
@@ -3396,7 +3423,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x12WatchTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
 	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
-	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\x8e\x04\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\xb7\x05\n" +
 	"\tAuthority\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -3415,7 +3442,11 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bopens_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12\x12\n" +
 	"\x04live\x18\r \x01(\x05R\x04live\x12\x1c\n" +
 	"\tfollowers\x18\x0e \x01(\x05R\tfollowers\x12\x16\n" +
-	"\x06behind\x18\x0f \x01(\x05R\x06behind\"%\n" +
+	"\x06behind\x18\x0f \x01(\x05R\x06behind\x12B\n" +
+	"\x0fcrl_this_update\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\rcrlThisUpdate\x12B\n" +
+	"\x0fcrl_next_update\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\rcrlNextUpdate\x12\x1f\n" +
+	"\vcrl_entries\x18\x16 \x01(\x05R\n" +
+	"crlEntries\"%\n" +
 	"\x13GetAuthorityRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListAuthoritiesRequest\"P\n" +
@@ -3621,68 +3652,70 @@ var file_v1_pando_proto_depIdxs = []int32{
 	48, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
 	48, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
 	48, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	28, // 34: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	48, // 35: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	48, // 36: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	47, // 37: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	32, // 38: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	45, // 39: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	48, // 40: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	46, // 41: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	36, // 42: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	47, // 43: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	48, // 44: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 45: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 46: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 47: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 48: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 49: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 50: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 51: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 52: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 53: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 54: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 55: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 56: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 57: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 58: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 59: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 60: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	33, // 61: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	35, // 62: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	12, // 63: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	37, // 64: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	38, // 65: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	39, // 66: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	41, // 67: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	42, // 68: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 69: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 70: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 71: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 72: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 73: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 74: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 75: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 76: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 77: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 78: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 79: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 80: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 81: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 82: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	34, // 83: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	32, // 84: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	13, // 85: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	36, // 86: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	36, // 87: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	40, // 88: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	49, // 89: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	43, // 90: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	69, // [69:91] is the sub-list for method output_type
-	47, // [47:69] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	48, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	48, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	28, // 36: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	48, // 37: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	48, // 38: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	47, // 39: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	32, // 40: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	45, // 41: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	48, // 42: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	46, // 43: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	36, // 44: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	47, // 45: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	48, // 46: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 47: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 48: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 49: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 50: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 51: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 52: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 53: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 54: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 55: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 56: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 57: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 58: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 59: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 60: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 61: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 62: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	33, // 63: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	35, // 64: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 65: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	37, // 66: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	38, // 67: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	39, // 68: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	41, // 69: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	42, // 70: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 71: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 72: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 73: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 74: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 75: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 76: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 77: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 78: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 79: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 80: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 81: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 82: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 83: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 84: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	34, // 85: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	32, // 86: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 87: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	36, // 88: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	36, // 89: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	40, // 90: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	49, // 91: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	43, // 92: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	71, // [71:93] is the sub-list for method output_type
+	49, // [49:71] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }

@@ -55,6 +55,7 @@ func newAuthority(a *server.AuthorityStatus) Authority {
 		NotBefore: a.NotBefore.UTC(), NotAfter: a.NotAfter.UTC(), StateSince: moment(a.StateSince),
 		Fingerprint: a.Fingerprint(), Certificate: a.PEM(), Sequence: a.Sequence,
 		Waiting: a.Waiting, OpensAt: moment(a.OpensAt), Live: int32(a.Live), Followers: int32(a.Followers), Behind: int32(a.Behind),
+		CRLThisUpdate: moment(a.CRLThisUpdate), CRLNextUpdate: moment(a.CRLNextUpdate), CRLEntries: int32(a.CRLEntries),
 	}
 }
 

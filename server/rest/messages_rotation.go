@@ -27,6 +27,10 @@ type Authority struct {
 	Live        int32      `json:"live,omitempty" doc:"Certificates under it that are neither expired nor revoked; unset: none."`
 	Followers   int32      `json:"followers,omitempty" doc:"Of a prepared root: live certificates whose holders follow the bundle; unset: none."`
 	Behind      int32      `json:"behind,omitempty" doc:"Of a prepared root: those of the followers that have not acknowledged it; unset: none."`
+
+	CRLThisUpdate *time.Time `json:"crl_this_update,omitempty" doc:"When its CRL was issued, of several shards the earliest; unset while it publishes none."`
+	CRLNextUpdate *time.Time `json:"crl_next_update,omitempty" doc:"When its CRL ends, of several shards the earliest."`
+	CRLEntries    int32      `json:"crl_entries,omitempty" doc:"Certificates on its CRL, over all shards; unset: none."`
 }
 
 // AuthorityList is all authorities.

@@ -46,6 +46,7 @@ func newAuthority(a *server.AuthorityStatus) *apiv1.Authority {
 		NotBefore: timestamppb.New(a.NotBefore), NotAfter: timestamppb.New(a.NotAfter), StateSince: moment(a.StateSince),
 		Fingerprint: a.Fingerprint(), Certificate: a.PEM(), Sequence: a.Sequence,
 		Waiting: a.Waiting, OpensAt: moment(a.OpensAt), Live: int32(a.Live), Followers: int32(a.Followers), Behind: int32(a.Behind),
+		CrlThisUpdate: moment(a.CRLThisUpdate), CrlNextUpdate: moment(a.CRLNextUpdate), CrlEntries: int32(a.CRLEntries),
 	}
 }
 
