@@ -121,7 +121,9 @@ func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *pare
 	if err != nil {
 		return store.Authority{}, err
 	}
-	return newAuthority(cert, ca.RoleIntermediate, ca.AuthorityID(root.cert), ref, now), nil
+	row := newAuthority(cert, ca.RoleIntermediate, ca.AuthorityID(root.cert), ref, now)
+	row.CRLShards = cfg.CRL.Shards
+	return row, nil
 }
 
 func newAuthority(cert *x509.Certificate, role ca.Role, parentID string, key []byte, now time.Time) store.Authority {
@@ -163,7 +165,7 @@ func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.S
 	for _, row := range gen.Authorities {
 		authority := ca.AuthorityConfig{
 			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID, Certificate: row.Certificate,
-			CrossParentID: row.CrossParentID, CrossCertificate: row.CrossCertificate,
+			CrossParentID: row.CrossParentID, CrossCertificate: row.CrossCertificate, CRLShards: row.CRLShards,
 		}
 		if len(row.Key) > 0 { // a root may be kept elsewhere; a retired one has no key any more
 			if authority.Signer, err = v.keys.Open(row.Key, ca.KeyLabel(td, authority.Role)); err != nil {

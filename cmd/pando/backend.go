@@ -29,6 +29,8 @@ type database interface {
 	store.Acks
 	store.PreRenewals
 	server.FigureStore
+	store.CRLs
+	store.Revoked
 	store.Upkeep
 	store.Health
 	server.EntryStore

@@ -27,6 +27,7 @@ type config struct {
 	URLs      urlsConfig      `yaml:"urls"`
 	Lifetimes lifetimesConfig `yaml:"lifetimes"`
 	Rotation  rotationConfig  `yaml:"rotation"`
+	CRL       crlConfig       `yaml:"crl"`
 
 	PreRenewal preRenewalConfig `yaml:"pre_renewal"`
 	Figures    figuresConfig    `yaml:"figures"`
@@ -51,7 +52,7 @@ type config struct {
 type listenConfig struct {
 	REST    string `yaml:"rest"`    // REST over TLS
 	GRPC    string `yaml:"grpc"`    // gRPC over TLS
-	Public  string `yaml:"public"`  // trust bundle and issuer certificates over plain HTTP
+	Public  string `yaml:"public"`  // trust bundle, issuer certificates and CRLs over plain HTTP
 	Metrics string `yaml:"metrics"` // metrics and health over plain HTTP
 }
 
@@ -63,10 +64,18 @@ type servingConfig struct {
 }
 
 // urlsConfig is the URLs in certificates. {authority} stands for the ID of the authority that
-// signed; an empty template leaves the extension out.
+// signed, and {shard} for the shard of its CRL; an empty template leaves the extension out.
 type urlsConfig struct {
 	Issuer string `yaml:"issuer"` // AIA caIssuers
 	CRL    string `yaml:"crl"`    // CRL distribution point
+}
+
+// crlConfig is how certificate revocation lists are published. Every replica looks; one at a time
+// publishes.
+type crlConfig struct {
+	Shards   int      `yaml:"shards"`   // of the CRL of a new intermediate
+	Period   duration `yaml:"period"`   // after which a list is published again although nothing has changed
+	Schedule string   `yaml:"schedule"` // how often it is looked whether a list is due
 }
 
 // lifetimesConfig is how long new authorities live.
@@ -184,6 +193,7 @@ func defaultConfig() config {
 		Rotation: rotationConfig{
 			Schedule: "@every 10s", Skew: duration(5 * time.Minute), Lease: duration(time.Minute),
 		},
+		CRL:        crlConfig{Shards: 16, Period: duration(time.Hour), Schedule: "@every 5s"},
 		PreRenewal: preRenewalConfig{Schedule: "@every 30s", Rate: 100},
 		Figures:    figuresConfig{Schedule: "@every 1m"},
 		Limits: limitsConfig{

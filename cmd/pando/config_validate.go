@@ -48,7 +48,7 @@ func (c *config) Validate() error {
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
-	p.add("urls.crl", validTemplate(c.URLs.CRL))
+	p.add("urls.crl", c.validCRLTemplate())
 	c.validateLimits(&p)
 	p.check(c.Log.Format == "json" || c.Log.Format == "text", "log.format", "%q is none of json, text", c.Log.Format)
 	_, err = c.Log.level()
@@ -129,6 +129,8 @@ func (c *config) validateLimits(p *problems) {
 		{"lifetimes.root", c.Lifetimes.Root.seconds(), 1, longest.Seconds(), "between 1s and 50 years"},
 		{"lifetimes.intermediate", c.Lifetimes.Intermediate.seconds(), 1, c.Lifetimes.Root.seconds(), "between 1s and lifetimes.root"},
 		{"pre_renewal.rate", c.PreRenewal.Rate, 0.01, 1e6, "between 0.01 and 1000000"},
+		{"crl.shards", float64(c.CRL.Shards), 1, ca.MaxCRLShards, fmt.Sprintf("between 1 and %d", ca.MaxCRLShards)},
+		{"crl.period", c.CRL.Period.seconds(), 1, (7 * day).Seconds(), "between 1s and 7d"},
 		{"limits.identity_rate", c.Limits.IdentityRate, 0, 1e9, "0 or more"},
 		{"limits.identity_burst", float64(c.Limits.IdentityBurst), 0, 1e9, "0 or more"},
 		{"limits.address_rate", c.Limits.AddressRate, 0, 1e9, "0 or more"},
@@ -171,6 +173,20 @@ func (c *config) validateIssuers(p *problems) {
 		}
 		p.add(key, c.Issuers[i].authConfig().Validate())
 	}
+}
+
+// validCRLTemplate judges the URL template of CRLs, and what in it tells the lists apart.
+func (c *config) validCRLTemplate() error {
+	if err := validTemplate(c.URLs.CRL); err != nil || c.URLs.CRL == "" {
+		return err
+	}
+	if !strings.Contains(c.URLs.CRL, "{authority}") {
+		return fmt.Errorf("%q lacks {authority}: each authority has a list of its own", c.URLs.CRL)
+	}
+	if c.CRL.Shards > 1 && !strings.Contains(c.URLs.CRL, "{shard}") {
+		return fmt.Errorf("%q lacks {shard}, and crl.shards is %d", c.URLs.CRL, c.CRL.Shards)
+	}
+	return nil
 }
 
 // level is the least level that is logged.

@@ -33,6 +33,7 @@ type daemon struct {
 	auth      *auth.Authenticator
 	vault     *vault
 	rotator   *rotation.Rotator
+	publisher *rotation.Publisher
 	scheduler *rotation.Scheduler
 	leased    []*rotation.Leased
 	serving   *server.Serving
@@ -107,7 +108,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
-		Acks: d.db, Holdings: d.db, Fleet: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
+		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
 		AddressRate: d.cfg.Limits.AddressRate, AddressBurst: d.cfg.Limits.AddressBurst,
