@@ -128,8 +128,8 @@ func (r *crlRound) leafEntries(ctx context.Context, d CRLDue, thisUpdate time.Ti
 	covers = d.Last.Covers
 	entries = make([]ca.CRLEntry, 0, d.Last.Entries)
 	query := store.ShardQuery{Authority: d.Authority, Shard: d.Shard, Shards: d.Shards}
-	err = r.cfg.Store.EachRevoked(ctx, query, func(revoked store.Revocation, number uint64) {
-		covers = max(covers, number)
+	err = r.cfg.Store.EachRevoked(ctx, query, func(revoked store.Revocation) {
+		covers = max(covers, revoked.Seq)
 		if r.cfg.Policy.keeps(revoked.NotAfter, r.now) {
 			entries = append(entries, ca.CRLEntry{
 				Serial: ca.Serial(revoked.Serial).Int(), RevokedAt: earlier(revoked.RevokedAt, thisUpdate), Reason: revoked.Reason,

@@ -154,9 +154,9 @@ type CRLs interface {
 // Revoked reads what a list has to hold.
 type Revoked interface {
 	// EachRevoked calls each for every revocation of a shard that has not been pruned, in no
-	// order, with its number: what is revoked later has a higher one. Nothing is kept in memory
-	// but the one row; each must not call the store.
-	EachRevoked(ctx context.Context, q ShardQuery, each func(r Revocation, number uint64)) error
+	// order, with its number. Nothing is kept in memory but the one row; each must not call the
+	// store.
+	EachRevoked(ctx context.Context, q ShardQuery, each func(Revocation)) error
 }
 
 // Audits reads the audit rows.

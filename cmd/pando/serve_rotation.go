@@ -38,6 +38,7 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	}
 	jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{
 		Store: d.db, Longest: d.longestLeaf(), Retention: max(time.Duration(d.cfg.Records.Retention), time.Second), // 0 means the default there
+		KeepRevocations: d.cfg.crlPolicy().KeepRevocations(),
 	})
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (s *Store) ReplaceCRL(ctx context.Context, from uint64, next store.CRL, fen
 }
 
 // EachRevoked reads the revocations of a shard; see [store.Revoked].
-func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(store.Revocation, uint64)) error {
+func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(store.Revocation)) error {
 	rows, err := s.pool.Query(ctx, crlEntriesSQL, q.Authority, q.Shard, q.Shards)
 	if err != nil {
 		return s.classify("read revocations", err)
@@ -95,7 +95,8 @@ func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(s
 	_, err = pgx.ForEachRow(rows, []any{&serial, &issuer, &notAfter, &revokedAt, &reason, &number}, func() error {
 		r := store.Revocation{Issuer: issuer, NotAfter: notAfter.UTC(), RevokedAt: revokedAt.UTC(), Reason: reason}
 		copy(r.Serial[:], serial)
-		each(r, uint64(number))
+		r.Seq = uint64(number)
+		each(r)
 		return nil
 	})
 	return s.classify("read revocations", err)

@@ -129,7 +129,7 @@ func fillRevocations(b *testing.B, url, issuer string, now time.Time) {
 		SELECT int4send(extract(epoch FROM $2::timestamptz)::integer) || decode(substr(md5(n::text), 1, 30), 'hex'), $1, $2, $3, 1, n
 		FROM generate_series(1, $4) AS n`, issuer, now.Add(24*time.Hour), now, revokedRows)
 	if err == nil { // the next one has a higher number
-		_, err = conn.Exec(b.Context(), "SELECT setval(pg_get_serial_sequence('revocations', 'seq'), $1)", revokedRows)
+		_, err = conn.Exec(b.Context(), "UPDATE revocation_number SET seq = $1", revokedRows)
 	}
 	if err == nil {
 		_, err = conn.Exec(b.Context(), "VACUUM ANALYZE revocations")

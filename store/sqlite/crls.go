@@ -74,7 +74,7 @@ func (s *Store) ReplaceCRL(ctx context.Context, from uint64, next store.CRL, fen
 }
 
 // EachRevoked reads the revocations of a shard; see [store.Revoked].
-func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(store.Revocation, uint64)) error {
+func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(store.Revocation)) error {
 	rows, err := s.reader.query(ctx, crlEntriesSQL, q.Authority, q.Shard, q.Shards)
 	if err != nil {
 		return classify("read revocations", err)
@@ -89,7 +89,8 @@ func (s *Store) EachRevoked(ctx context.Context, q store.ShardQuery, each func(s
 		}
 		copy(r.Serial[:], serial)
 		r.NotAfter, r.RevokedAt = timeOf(notAfter), timeOf(revokedAt)
-		each(r, uint64(number))
+		r.Seq = uint64(number)
+		each(r)
 	}
 	return classify("read revocations", rows.Err())
 }
