@@ -11,6 +11,8 @@ func writeQueries() []string {
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
+		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
+		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
 	}
 }
 
@@ -22,5 +24,6 @@ func readQueries() []string {
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
+		keyIntentsDoomedSQL, authorityRequestSQL,
 	}
 }
