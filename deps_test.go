@@ -65,7 +65,7 @@ func table() map[string]imports {
 		"migrations":     {others: []string{"github.com/pressly/goose/v3"}, never: noTransport},
 
 		// rotation and server meet in the store only.
-		"rotation": {ours: []string{"ca", "store"}, others: []string{"github.com/robfig/cron/v3"}, never: useCases},
+		"rotation": {ours: []string{"ca", "ca/spiffeid", "store"}, others: []string{"github.com/robfig/cron/v3"}, never: useCases},
 		"server": {
 			ours:   []string{"ca", "ca/policy", "ca/spiffeid", "store"},
 			others: []string{"github.com/spiffe/go-spiffe/v2", lru, xtime},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -53,8 +54,9 @@ type session interface {
 // A session that is lost makes the operation fail that finds out, and the next one logs in
 // anew. No operation takes longer than ten seconds.
 type Token struct {
-	open  func() (session, error)
-	calls chan struct{} // holds one value for each operation under way
+	open   func() (session, error)
+	calls  chan struct{} // holds one value for each operation under way
+	silent atomic.Bool   // whether an operation was given up, and none has ended since
 
 	mu      sync.RWMutex // held for reading by operations, for writing by those that open and close
 	session session      // nil: to be opened
@@ -120,10 +122,22 @@ func (t *Token) Destroy(ref Reference) error {
 	return nil
 }
 
+// probe is a reference that no key has: to look for it is to hear from the token.
+var probe = reference("00000000000000000000000000000000", "probe")
+
 // Check reports why keys of the token cannot be used now, after trying to log in anew if the
-// session was lost.
+// session was lost. While all is well it does not bother the token.
 func (t *Token) Check() error {
-	_, err := ask(t, func(session) (struct{}, error) { return struct{}{}, nil })
+	_, err := ask(t, func(s session) (struct{}, error) {
+		if !t.silent.Load() {
+			return struct{}{}, nil
+		}
+		_, err := s.key(probe.String())
+		return struct{}{}, err
+	})
+	if errors.Is(err, ErrNoKey) {
+		return nil
+	}
 	return err
 }
 
@@ -152,18 +166,21 @@ func ask[T any](t *Token, f func(session) (T, error)) (T, error) {
 	select {
 	case t.calls <- struct{}{}:
 	case <-limit.C:
+		t.silent.Store(true)
 		return none, ErrTokenSilent
 	}
 	answered := make(chan answer, 1)
 	go func() {
 		defer func() { <-t.calls }()
 		value, err := use(t, f)
+		t.silent.Store(false)
 		answered <- answer{value, err}
 	}()
 	select {
 	case a := <-answered:
 		return a.value, a.err
 	case <-limit.C:
+		t.silent.Store(true)
 		return none, ErrTokenSilent
 	}
 }

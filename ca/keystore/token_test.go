@@ -164,8 +164,12 @@ func TestSilentTokenIsGivenUp(t *testing.T) {
 			})
 		}
 		wait.Wait()
+		if err := token.Check(); !errors.Is(err, ErrTokenSilent) {
+			t.Errorf("Check of a token that hangs: %v", err)
+		}
 		close(fake.hang)
 		synctest.Wait()
+		check(t, token.Check())
 		check(t, sign(signer))
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -15,46 +14,8 @@ import (
 	"github.com/pando-ca/pando/store"
 )
 
-// sealKeyVariable holds the seal key itself, for those who keep secrets in the environment.
-const sealKeyVariable = "PANDO_SEAL_KEY"
-
 // errNoCA says that there is nothing to serve. Only init makes a CA.
 var errNoCA = errors.New("the database holds no CA: make one with pando init")
-
-// vault opens what is sealed in the database.
-type vault struct {
-	sealer *keystore.Sealer
-	keys   *keystore.Keys
-}
-
-func newVault(key [32]byte) (*vault, error) {
-	sealer, err := keystore.NewSealer(key)
-	if err != nil {
-		return nil, fmt.Errorf("seal key: %w", err)
-	}
-	return &vault{sealer, keystore.New(sealer)}, nil
-}
-
-// openVault takes the seal key from text, the value of PANDO_SEAL_KEY, or, when that is
-// empty, from the file.
-func openVault(text, file string) (*vault, error) {
-	var key [32]byte
-	var err error
-	if text != "" {
-		if key, err = keystore.ParseSealKey(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", sealKeyVariable, err)
-		}
-		return newVault(key)
-	}
-	key, err = keystore.ReadSealKey(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no seal key: neither %s nor the file %s", sealKeyVariable, file)
-	case err != nil:
-		return nil, err
-	}
-	return newVault(key)
-}
 
 // windowLabel says where the window key belongs, as ca.KeyLabel does for the keys of authorities:
 // a sealed key cannot be moved to another place, or another CA's database.

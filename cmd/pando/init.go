@@ -25,7 +25,8 @@ func newInitCommand(io stdio) *cobra.Command {
 		Short: "Make a CA: root, intermediate, seal key, first administrator",
 		Long: `Make a CA: a root and an intermediate, the key that they are sealed under, and the client
 certificate of a first administrator. The keys are kept in the database, sealed; the seal key
-is a file of mode 0600 in the data directory, or PANDO_SEAL_KEY where that is set.
+is a file of mode 0600 in the data directory, or PANDO_SEAL_KEY where that is set. With --key-uri
+they are made in a PKCS #11 token instead, and never leave it.
 
 Nothing that exists is overwritten. If init is interrupted, run it again with the same flags:
 it goes on where it stopped. PANDO_… variables are heeded as by pando serve.`,
@@ -61,6 +62,8 @@ type initFlags struct {
 	admin        string
 	context      string
 	dnsNames     []string
+	keyURI       string
+	pinFile      string
 	root         duration
 	intermediate duration
 	ifNeeded     bool
@@ -74,6 +77,8 @@ func (f *initFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.admin, "admin", f.admin, "name of the first administrator")
 	flags.StringVar(&f.context, "context", "", "name under which the command line remembers this CA (default: the trust domain; \"none\": it does not)")
 	flags.StringSliceVar(&f.dnsNames, "dns-name", nil, "DNS name of the server, more than once if it has several (default localhost)")
+	flags.StringVar(&f.keyURI, "key-uri", "", "PKCS #11 URI of the token to make keys in, such as pkcs11:module-path=/usr/lib/softhsm/libsofthsm2.so;token=pando (default: sealed in the database)")
+	flags.StringVar(&f.pinFile, "pin-file", "", "file with the PIN of the token, unless PANDO_PKCS11_PIN holds it")
 	addDuration(cmd, &f.root, "root-lifetime", "lifetime of the root (default 1095d)")
 	addDuration(cmd, &f.intermediate, "intermediate-lifetime", "lifetime of the intermediate (default 180d)")
 	flags.BoolVar(&f.ifNeeded, "if-needed", false, "succeed and change nothing if the CA is there already")
@@ -130,6 +135,12 @@ func (f *initFlags) apply(cfg *config) {
 	}
 	if f.dnsNames != nil {
 		cfg.Serving.DNSNames = f.dnsNames
+	}
+	if f.keyURI != "" {
+		cfg.Keys.Backend, cfg.Keys.URI = keysPKCS11, f.keyURI
+	}
+	if f.pinFile != "" {
+		cfg.Keys.PINFile = f.pinFile
 	}
 	if f.root != 0 {
 		cfg.Lifetimes.Root = f.root

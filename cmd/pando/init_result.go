@@ -98,6 +98,10 @@ func (o *initOptions) existing(ctx context.Context, now time.Time, refusal error
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
 	gen, err := db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refusal

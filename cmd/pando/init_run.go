@@ -57,6 +57,10 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
 	set, err := o.generation(ctx, db, v, now)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,7 @@ func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.L
 	d.vault = vault
 	steps := []func(context.Context) error{
 		d.openStore,
+		func(context.Context) error { return vault.openToken(&cfg.Keys, d.db) },
 		func(ctx context.Context) error { return d.openRotation(ctx, vault) },
 		func(ctx context.Context) error { return d.openService(ctx, vault) },
 		d.openAuth,
@@ -203,6 +204,9 @@ func (d *daemon) close() error {
 	}
 	if d.batcher != nil {
 		d.batcher.Close()
+	}
+	if err := d.vault.close(); err != nil {
+		errs = append(errs, fmt.Errorf("close token: %w", err))
 	}
 	if d.db != nil {
 		if err := d.db.Close(); err != nil {

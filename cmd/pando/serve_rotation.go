@@ -36,7 +36,11 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	if err != nil {
 		return err
 	}
-	jobs = append(jobs, rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick})
+	keys, err := rotation.KeySweepJob(rotation.KeySweepConfig{Store: d.db, Destroy: v.keys.Destroy, Schedule: d.cfg.Rotation.Schedule})
+	if err != nil {
+		return err
+	}
+	jobs = append(jobs, keys, rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick})
 	leased, err := d.leasedJobs(holder)
 	if err != nil {
 		return err

@@ -72,3 +72,14 @@ func findModule() (string, error) {
 	}
 	return "", fmt.Errorf("the tests of PKCS #11 need SoftHSM2: run scripts/ensure-softhsm, or install the package softhsm2")
 }
+
+// Keys counts the private keys in the token; each has a public one beside it.
+func (k Token) Keys(t testing.TB) int {
+	t.Helper()
+	objects, err := filepath.Glob(filepath.Join(filepath.Dir(k.Config), "tokens", "*", "*.object"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const perKey, ofToken = 2, 1 // objects: each key has two, the token is one
+	return (len(objects) - ofToken + 1) / perKey
+}
