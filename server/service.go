@@ -52,6 +52,7 @@ type Config struct {
 	Holdings store.PreRenewals // none: nobody's certificates are renewed by Pando itself
 	Fleet    FigureStore       // none: there are no identities to list, and no figures
 	Rotation Rotation          // none: authorities are shown without what they wait for
+	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
 
 	Profiles       []policy.Profile            // none: the built-in ones
@@ -81,6 +82,7 @@ type Service struct {
 	holdings    store.PreRenewals // nil: nothing is pre-renewed
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
+	imports     Imports
 	jobs        Jobs
 	observer    Observer
 	log         *slog.Logger
@@ -123,7 +125,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, imports: cfg.Imports, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
