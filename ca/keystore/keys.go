@@ -60,7 +60,7 @@ func (k *Keys) createInToken(alg ca.KeyAlgorithm, label string) (crypto.Signer, 
 }
 
 func (k *Keys) createSealed(alg ca.KeyAlgorithm, label string) (crypto.Signer, []byte, error) {
-	signer, err := generate(alg)
+	signer, err := Generate(alg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -146,7 +146,8 @@ func (k *Keys) Check() error {
 	return k.token.Check()
 }
 
-func generate(alg ca.KeyAlgorithm) (crypto.Signer, error) {
+// Generate makes a key in memory.
+func Generate(alg ca.KeyAlgorithm) (crypto.Signer, error) {
 	switch alg {
 	case ca.ECDSAP256:
 		return keyutil.GenerateSigner("EC", "P-256", 0)

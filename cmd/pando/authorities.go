@@ -35,15 +35,25 @@ func newGeneration(v *vault, cfg *config, td spiffeid.TrustDomain, now time.Time
 	if err != nil {
 		return store.Generation{}, err
 	}
+	return v.firstGeneration(td, now, rootRow, intermediateRow)
+}
+
+// firstGeneration holds these authorities, and a window key of its own.
+func (v *vault) firstGeneration(td spiffeid.TrustDomain, now time.Time, authorities ...store.Authority) (store.Generation, error) {
 	windowKey := make([]byte, windowKeySize)
 	rand.Read(windowKey) // never fails; see crypto/rand
 	sealed, err := v.sealer.Seal(windowKey, windowLabel(td))
 	if err != nil {
 		return store.Generation{}, fmt.Errorf("seal window key: %w", err)
 	}
+	for i := range authorities {
+		if authorities[i].Role == string(ca.RoleRoot) {
+			authorities[i].Sequence = firstSequence
+		}
+	}
 	return store.Generation{
 		Number: 1, TrustDomain: td.String(), Sequence: firstSequence, PublishedAt: now, WindowKey: sealed,
-		Authorities: []store.Authority{rootRow, intermediateRow},
+		Authorities: authorities,
 	}, nil
 }
 
@@ -86,14 +96,10 @@ func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *pare
 }
 
 func newAuthority(cert *x509.Certificate, role ca.Role, parentID string, key []byte, now time.Time) store.Authority {
-	a := store.Authority{
+	return store.Authority{
 		ID: ca.AuthorityID(cert), Role: string(role), State: string(ca.StateActive), ParentID: parentID,
 		Certificate: cert.Raw, Key: key, StateSince: now,
 	}
-	if role == ca.RoleRoot {
-		a.Sequence = firstSequence
-	}
-	return a
 }
 
 // firstSequence is that of the first trust bundle.

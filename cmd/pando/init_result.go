@@ -31,6 +31,7 @@ type initResult struct {
 	Admin       *madeAdmin `json:"administrator,omitempty"`
 	Context     string     `json:"context,omitempty"`
 	ContextNote string     `json:"-"`
+	Request     string     `json:"request,omitempty"` // file with the request that waits for its certificate
 }
 
 // madeCert is one authority of the result.
@@ -122,6 +123,9 @@ func (r *initResult) write(out io.Writer, format string) error {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
+	}
+	if r.Request != "" {
+		return r.writeWaiting(out)
 	}
 	var b strings.Builder
 	row := func(name, format string, args ...any) {

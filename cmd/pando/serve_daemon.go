@@ -106,9 +106,13 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	for _, issuer := range d.cfg.Issuers {
 		issuers = append(issuers, issuer.Name)
 	}
+	importer, err := newImporter(d.cfg, d.db, v)
+	if err != nil {
+		return err
+	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
-		Acks: d.db, Holdings: d.db, Fleet: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
+		Acks: d.db, Holdings: d.db, Fleet: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler}, Imports: imports{importer},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
 		AddressRate: d.cfg.Limits.AddressRate, AddressBurst: d.cfg.Limits.AddressBurst,
