@@ -67,7 +67,9 @@ func (v *view) describeIssuer(p Policy) Gate {
 	due, reason := v.rotationDue(p)
 	g := Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
 	if v.offline() {
-		g.Waiting = fmt.Sprintf("its successor must be signed by the offline root: pando authority csr, then import; due at %s: %s", instant(due), reason)
+		last := instant(v.issuer.cert.NotAfter.Add(-p.cover())) // then it refuses the longest leaf
+		g.Waiting = fmt.Sprintf("its successor must be signed by the offline root: pando authority csr, then import; due at %s, at the latest at %s: %s",
+			instant(due), last, reason)
 	}
 	return g
 }

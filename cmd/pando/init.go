@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,6 +100,13 @@ func (f *initFlags) register(cmd *cobra.Command) {
 
 // options puts defaults, environment and flags together, the last first.
 func (f *initFlags) options(environ []string) (*initOptions, error) {
+	if f.pinFile != "" { // pando.yaml would take it from its own directory
+		absolute, err := filepath.Abs(f.pinFile)
+		if err != nil {
+			return nil, fmt.Errorf("--pin-file: %w", err)
+		}
+		f.pinFile = absolute
+	}
 	written := defaultConfig()
 	f.apply(&written)
 	cfg := defaultConfig()

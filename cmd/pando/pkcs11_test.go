@@ -242,3 +242,45 @@ func TestLostSessionMakesAReplicaUnready(t *testing.T) {
 		t.Errorf("once the token is back: %v", err)
 	}
 }
+
+// TestTokenOfARootThatIsKeptOffline makes a root in a token, and a CA whose intermediate is in one
+// too, sealed nowhere.
+func TestTokenOfARootThatIsKeptOffline(t *testing.T) {
+	token := softhsm.New(t)
+	t.Setenv(pinVariable, softhsm.PIN)
+	t.Setenv("PANDO_CONTEXT_FILE", filepath.Join(t.TempDir(), "contexts.yaml"))
+	dir := t.TempDir()
+	config, root, data := filepath.Join(dir, "ceremony.yaml"), filepath.Join(dir, "root"), filepath.Join(dir, "ca")
+	writeTestFile(t, config, `trust_domain: example.org
+root: {not_before: 2026-01-01T00:00:00Z, not_after: 2036-01-01T00:00:00Z, token: {uri: "`+token.URI+`"}}
+intermediate: {not_before: 2026-01-01T00:00:00Z, not_after: 2035-01-01T00:00:00Z}
+`)
+	initArgs := []string{"init", "--trust-domain", "example.org", "--data", data, "--key-uri", token.URI}
+	for _, args := range [][]string{
+		{"ceremony", "root", "--config", config, "--out", root},
+		append(initArgs, "--offline-root"),
+		{"ceremony", "sign", "--config", config, "--out", root, "--csr", filepath.Join(data, requestName)},
+		append(initArgs, "--import", filepath.Join(root, "intermediate.pem")),
+		{"config", "--data", data},
+	} {
+		code, out, errs := runPando(t, args...)
+		if code != exitOK || strings.Contains(out+errs, softhsm.PIN) {
+			t.Fatalf("pando %s: exit code %d: %s%s", strings.Join(args, " "), code, out, errs)
+		}
+	}
+	if got := token.Keys(t); got != 2 {
+		t.Errorf("%d keys in the token, want 2", got)
+	}
+	gen := (&deployment{data: data}).generation(t)
+	if len(gen.Authorities[0].Key) > 0 || !store.KeyInToken(gen.Authorities[1].Key) {
+		t.Errorf("keys %q and %q", gen.Authorities[0].Key, gen.Authorities[1].Key)
+	}
+	// What was requested is held, and nothing else is known: nothing is ever destroyed for it.
+	(&deployment{data: data}).withVault(t, func(_ *vault, db database) error {
+		refs, err := db.DoomKeyIntents(t.Context(), time.Now().Add(time.Hour))
+		if len(refs) > 0 {
+			t.Errorf("intents %q", refs)
+		}
+		return err
+	})
+}

@@ -88,6 +88,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newConfigCommand(io),
 		newContextCommand(io),
 		newEntryCommand(io),
+		newForgetKeyCommand(io),
 		newGetCommand(io),
 		newHealthCommand(io),
 		newIdentityCommand(io),
