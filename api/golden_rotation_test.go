@@ -37,10 +37,7 @@ func (r rotating) Status(context.Context, time.Time) ([]server.AuthorityStatus, 
 }
 
 // offlineRoot is a root whose holder signs. It adopts what it is given, or refuses it.
-type offlineRoot struct {
-	set    func() *ca.Set
-	refuse error
-}
+type offlineRoot struct{ refuse error }
 
 func (offlineRoot) Request(context.Context, bool, string, time.Time) (*server.AuthorityRequest, error) {
 	return &server.AuthorityRequest{

@@ -7,11 +7,13 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	p11 "github.com/miekg/pkcs11"
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/kms/pkcs11"
+	"go.step.sm/crypto/kms/uri"
 
 	"github.com/pando-ca/pando/ca"
 )
@@ -51,6 +53,32 @@ func describeModule(err error) error {
 		return fmt.Errorf("%w any more, after too many wrong ones: %w", ErrPIN, code)
 	}
 	return err
+}
+
+// checkModule says that a module is missing where the linker would say it in many words.
+func checkModule(text string) error {
+	u, err := uri.ParseWithScheme(scheme, text)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(u.Get("module-path")); err != nil {
+		return fmt.Errorf("PKCS #11 module: %w", err)
+	}
+	return nil
+}
+
+// tokenName is how the URI names the token, for messages.
+func tokenName(text string) string {
+	u, err := uri.ParseWithScheme(scheme, text)
+	if err != nil {
+		return "token"
+	}
+	for _, name := range []string{"token", "serial", "slot-id"} {
+		if value := u.Get(name); value != "" {
+			return fmt.Sprintf("%s %q", name, value)
+		}
+	}
+	return "token"
 }
 
 func (s *moduleSession) create(alg ca.KeyAlgorithm, ref string) (crypto.Signer, error) {

@@ -106,29 +106,3 @@ func openSecret(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// checkModule says that a module is missing where the linker would say it in many words.
-func checkModule(text string) error {
-	u, err := uri.ParseWithScheme(scheme, text)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(u.Get("module-path")); err != nil {
-		return fmt.Errorf("PKCS #11 module: %w", err)
-	}
-	return nil
-}
-
-// tokenName is how the URI names the token, for messages.
-func tokenName(text string) string {
-	u, err := uri.ParseWithScheme(scheme, text)
-	if err != nil {
-		return "token"
-	}
-	for _, name := range []string{"token", "serial", "slot-id"} {
-		if value := u.Get(name); value != "" {
-			return fmt.Sprintf("%s %q", name, value)
-		}
-	}
-	return "token"
-}

@@ -87,14 +87,14 @@ func (v *vault) close() error {
 }
 
 // pin is the PIN of the token, from the environment or the file.
-func (c *keysConfig) pin() (string, error) {
+func (k *keysConfig) pin() (string, error) {
 	if pin := os.Getenv(pinVariable); pin != "" {
 		return pin, nil
 	}
-	if c.PINFile == "" {
+	if k.PINFile == "" {
 		return "", fmt.Errorf("the PIN of the token is missing: there is neither %s nor keys.pin_file", pinVariable)
 	}
-	return keystore.ReadPIN(c.PINFile)
+	return keystore.ReadPIN(k.PINFile)
 }
 
 // intentTimeout bounds the one row that is written before a key is made.
