@@ -51,8 +51,9 @@ func (v *view) gate(a *authority, p Policy, facts *store.Facts, now time.Time) G
 	case a == v.root:
 		return v.describeRoot(p)
 	case a == v.issuer:
-		due, reason := v.rotationDue(p)
-		return Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
+		return v.describeIssuer(p)
+	case a.is(ca.RoleIntermediate, ca.StatePrepared):
+		return Gate{Phase: PhaseSpreading, Waiting: "waiting: it issues once its root " + a.ParentID + " is activated"}
 	case a.State == string(ca.StateRetiring):
 		return v.drainGate(a, p, facts).describe(now)
 	case a.State == string(ca.StateRetired):
@@ -60,6 +61,17 @@ func (v *view) gate(a *authority, p Policy, facts *store.Facts, now time.Time) G
 		return Gate{Phase: PhaseGone, OpensAt: opens, Waiting: "it is forgotten at " + instant(opens)}
 	}
 	return Gate{Phase: PhaseManual}
+}
+
+func (v *view) describeIssuer(p Policy) Gate {
+	due, reason := v.rotationDue(p)
+	g := Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
+	if v.offline() {
+		last := instant(v.issuer.cert.NotAfter.Add(-p.cover())) // then it refuses the longest leaf
+		g.Waiting = fmt.Sprintf("its successor must be signed by the offline root: pando authority csr, then import; due at %s, at the latest at %s: %s",
+			instant(due), last, reason)
+	}
+	return g
 }
 
 func (v *view) describeRoot(p Policy) Gate {
@@ -70,6 +82,8 @@ func (v *view) describeRoot(p Policy) Gate {
 		g.OpensAt, g.Waiting = time.Time{}, fmt.Sprintf("its successor %s is prepared", v.next.ID)
 	case v.retiringRoot():
 		g.Waiting = fmt.Sprintf("its successor is prepared at %s, once the root before it has retired: %s", instant(due), reason)
+	case v.offline():
+		g.Waiting = fmt.Sprintf("it is kept offline, and its successor must be imported with an intermediate; due at %s: %s", instant(due), reason)
 	default:
 		g.Waiting = fmt.Sprintf("its successor is prepared at %s: %s", instant(due), reason)
 	}
@@ -91,6 +105,9 @@ func (v *view) spreadGate(p Policy, facts *store.Facts) spreadGate {
 		// Once the active root has ended there is nothing left that waiting would protect.
 		late:   earlier(v.next.StateSince.Add(p.spread()), v.root.cert.NotAfter.Add(p.Skew)),
 		behind: facts.Behind(v.next.Sequence),
+	}
+	if v.next.CrossParentID == "" { // nothing carries those who do not follow
+		g.early = g.late
 	}
 	for _, count := range facts.Followers {
 		g.followers += count

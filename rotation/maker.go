@@ -35,6 +35,9 @@ func (m *maker) materials(v *view, step Step, now time.Time) ([]store.Authority,
 	case StepPrepareRoot:
 		row, err = m.root(v, now)
 	case StepActivateRoot:
+		if v.imported(v.next) != nil {
+			return nil, nil // it came with its root
+		}
 		row, err = m.intermediate(v.next, now)
 	case StepRotateIntermediate:
 		row, err = m.intermediate(v.root, now)

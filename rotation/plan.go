@@ -17,6 +17,7 @@ const (
 	StepRotateIntermediate StepKind = "rotate-intermediate" // the active root signs a new issuer; the old one is retiring
 	StepPrepareRoot        StepKind = "prepare-root"        // a new root is published; it signs nothing yet
 	StepRetire             StepKind = "retire"              // what nothing is left under loses its key, and a root its place in the bundle
+	StepImport             StepKind = "import"              // an intermediate that was signed elsewhere is adopted; never planned, see Importer
 	StepDrop               StepKind = "drop"                // a retired authority that has expired is forgotten
 )
 
@@ -51,7 +52,7 @@ func Plan(gen *store.Generation, p Policy, facts *store.Facts, now time.Time) ([
 func (p Policy) FactsAt(now time.Time) time.Time { return now.Add(-p.Skew) }
 
 func (v *view) activateRoot(p Policy, facts *store.Facts, now time.Time) []Step {
-	if v.next == nil {
+	if v.next == nil || !v.canIssue(v.next) {
 		return nil
 	}
 	reason, open := v.spreadGate(p, facts).passed(now)
@@ -62,6 +63,9 @@ func (v *view) activateRoot(p Policy, facts *store.Facts, now time.Time) []Step 
 }
 
 func (v *view) rotateIntermediate(p Policy, _ *store.Facts, now time.Time) []Step {
+	if v.offline() { // it is for people to import one; the gate tells them
+		return nil
+	}
 	due, reason := v.rotationDue(p)
 	// A successor that cannot cover a leaf either would only be replaced again.
 	if now.Before(due) || v.endOfSuccessor(p, now).Before(now.Add(p.cover())) {
@@ -82,7 +86,7 @@ func (v *view) rotationDue(p Policy) (time.Time, string) {
 func (v *view) prepareRoot(p Policy, _ *store.Facts, now time.Time) []Step {
 	// While the root before it is in use, some verifiers may hold nothing else. A chain
 	// leads them from one root to the next one, not to the one after.
-	if v.next != nil || v.retiringRoot() {
+	if v.next != nil || v.retiringRoot() || v.offline() {
 		return nil
 	}
 	due, reason := v.preparationDue(p)

@@ -37,11 +37,12 @@ func transition(gen *store.Generation, step Step, made []store.Authority, now ti
 	case StepActivateRoot:
 		supersede(next.Authorities, now)
 		enter(a, ca.StateActive, now)
+		activateImported(next.Authorities, a.ID, now)
 	case StepRotateIntermediate:
 		enter(a, ca.StateRetiring, now)
 	case StepRetire:
 		enter(a, ca.StateRetired, now)
-		a.Key = nil // destroyed with this write: it was nowhere else
+		a.Key = nil // destroyed by this write, or doomed to be if it is in a token
 	case StepDrop:
 		next.Authorities = slices.Delete(next.Authorities, at, at+1)
 	case StepPrepareRoot:
@@ -75,6 +76,15 @@ func supersede(authorities []store.Authority, now time.Time) {
 	for i := range authorities {
 		if authorities[i].State == string(ca.StateActive) {
 			enter(&authorities[i], ca.StateRetiring, now)
+		}
+	}
+}
+
+// activateImported has the intermediate issue that was imported with a root, if one was.
+func activateImported(authorities []store.Authority, root string, now time.Time) {
+	for i := range authorities {
+		if a := &authorities[i]; a.ParentID == root && a.State == string(ca.StatePrepared) {
+			enter(a, ca.StateActive, now)
 		}
 	}
 }

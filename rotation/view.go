@@ -86,6 +86,23 @@ func (v *view) under(root *authority, states ...ca.State) bool {
 	})
 }
 
+// offline reports whether the key of the active root is kept elsewhere. Then Pando makes neither
+// an intermediate nor a root by itself: who keeps a root offline wants no other one.
+func (v *view) offline() bool { return len(v.root.Key) == 0 }
+
+// imported is the intermediate that came with a prepared root; nil if there is none.
+func (v *view) imported(root *authority) *authority {
+	for _, a := range v.all {
+		if a.ParentID == root.ID && a.is(ca.RoleIntermediate, ca.StatePrepared) {
+			return a
+		}
+	}
+	return nil
+}
+
+// canIssue reports whether a prepared root has, or can sign, an intermediate.
+func (v *view) canIssue(root *authority) bool { return len(root.Key) > 0 || v.imported(root) != nil }
+
 // endOfSuccessor is when an intermediate ends that is made now.
 func (v *view) endOfSuccessor(p Policy, now time.Time) time.Time {
 	return earlier(now.Add(p.IntermediateLifetime), v.root.cert.NotAfter)

@@ -53,6 +53,7 @@ type Config struct {
 	CRLs     CRLs              // none: no CRL is handed out
 	Fleet    FigureStore       // none: there are no identities to list, and no figures
 	Rotation Rotation          // none: authorities are shown without what they wait for
+	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
 
 	Profiles       []policy.Profile            // none: the built-in ones
@@ -83,6 +84,7 @@ type Service struct {
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
 	crls        CRLs // nil: none is handed out
+	imports     Imports
 	jobs        Jobs
 	observer    Observer
 	log         *slog.Logger
@@ -125,7 +127,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, crls: cfg.CRLs, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),

@@ -102,8 +102,43 @@ type Generations interface {
 	// ReplaceGeneration makes next current if the current number is from (0: there is
 	// none) and the fence holds, and returns ErrConflict or ErrFenced otherwise. next.Number
 	// must be from+1. It waits for the insertions in flight, and each one that starts
-	// later is judged by next: see InsertBatch and ErrIssuerInactive.
+	// later is judged by next: see InsertBatch and ErrIssuerInactive. A key in a token that
+	// next holds no more is doomed; one that it holds must have been held before, or be intended
+	// or requested, or it is ErrConflict. See KeyIntents.
 	ReplaceGeneration(ctx context.Context, from uint64, next Generation, fence Fence, audits ...Audit) error
+}
+
+// KeyIntents remembers keys in tokens that nobody holds, so that none is left behind: from before
+// a key is made until a generation or a request holds it, and from when it is no longer held
+// until it is destroyed.
+//
+//	AddKeyIntent ──> intended ──> held by a generation or a request
+//	                    │ too old                 │ held no more
+//	                    v                         v
+//	                  doomed <────────────────────┘ ──> destroyed: DropKeyIntent
+//
+// A doomed key comes to be held by nobody: who looks for it with DoomKeyIntents may destroy it.
+type KeyIntents interface {
+	// AddKeyIntent notes a key that may soon exist; ErrExists.
+	AddKeyIntent(ctx context.Context, ref []byte, at time.Time) error
+	// DoomKeyIntents dooms the intents from before the given time, and returns the references of
+	// all that are doomed, the oldest first.
+	DoomKeyIntents(ctx context.Context, before time.Time) ([][]byte, error)
+	// DropKeyIntent forgets a doomed key, which no longer exists. It is idempotent, and does
+	// nothing for an intent that is not doomed.
+	DropKeyIntent(ctx context.Context, ref []byte) error
+}
+
+// AuthorityRequests keeps keys that wait for their certificates, at most one for each role.
+// ReplaceGeneration deletes the request whose key its generation holds.
+type AuthorityRequests interface {
+	// AuthorityRequest returns ErrNotFound when there is none for the role.
+	AuthorityRequest(ctx context.Context, role string) (*AuthorityRequest, error)
+	// CreateAuthorityRequest returns ErrExists when there is one for the role, and ErrConflict
+	// when its key is in a token and not intended any more.
+	CreateAuthorityRequest(ctx context.Context, r AuthorityRequest, audit Audit) error
+	// DeleteAuthorityRequest returns ErrNotFound. A key in a token is doomed by it.
+	DeleteAuthorityRequest(ctx context.Context, role string, at time.Time, audit Audit) error
 }
 
 // Watcher tells of changes.

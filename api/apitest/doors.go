@@ -32,6 +32,7 @@ type Options struct {
 	Records        store.Records   // default: the store; reads records
 	Acks           server.Acks     // default: the store; keeps acknowledgements
 	Rotation       server.Rotation // default: none
+	Imports        server.Imports  // default: none
 	Jobs           server.Jobs     // default: none
 	Polls          server.PollLimits
 	Authenticate   Authenticate  // default: none; stands before the authenticator
@@ -101,7 +102,7 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
-		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, Rotation: o.Rotation, Jobs: o.Jobs, Polls: o.Polls,
+		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, Rotation: o.Rotation, Imports: o.Imports, Jobs: o.Jobs, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)

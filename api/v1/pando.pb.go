@@ -2347,6 +2347,218 @@ func (x *ListAuthoritiesResponse) GetAuthorities() []*Authority {
 	return nil
 }
 
+// RequestAuthorityRequest asks for the request of an intermediate that somebody else is to sign.
+type RequestAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether to give up a request that waits already, with its key.
+	Renew         bool `protobuf:"varint,1,opt,name=renew,proto3" json:"renew,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestAuthorityRequest) Reset() {
+	*x = RequestAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestAuthorityRequest) ProtoMessage() {}
+
+func (x *RequestAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*RequestAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RequestAuthorityRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
+// RequestAuthorityResponse is a key of an intermediate that waits for its certificate.
+type RequestAuthorityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the key is for: intermediate.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Certification request (PKCS #10) in PEM.
+	Csr string `protobuf:"bytes,2,opt,name=csr,proto3" json:"csr,omitempty"`
+	// When it was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Who asked for it.
+	CreatedBy     string `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestAuthorityResponse) Reset() {
+	*x = RequestAuthorityResponse{}
+	mi := &file_v1_pando_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestAuthorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestAuthorityResponse) ProtoMessage() {}
+
+func (x *RequestAuthorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestAuthorityResponse.ProtoReflect.Descriptor instead.
+func (*RequestAuthorityResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RequestAuthorityResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RequestAuthorityResponse) GetCsr() string {
+	if x != nil {
+		return x.Csr
+	}
+	return ""
+}
+
+func (x *RequestAuthorityResponse) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *RequestAuthorityResponse) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+// ImportAuthorityRequest holds an intermediate that was signed for a request.
+type ImportAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The intermediate in PEM, and behind it its root, which may be left out when it is an authority
+	// already.
+	Chain         string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportAuthorityRequest) Reset() {
+	*x = ImportAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportAuthorityRequest) ProtoMessage() {}
+
+func (x *ImportAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*ImportAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ImportAuthorityRequest) GetChain() string {
+	if x != nil {
+		return x.Chain
+	}
+	return ""
+}
+
+// ImportAuthorityResponse is the authorities that were added.
+type ImportAuthorityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The root, if it is new, and the intermediate.
+	Authorities   []*Authority `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportAuthorityResponse) Reset() {
+	*x = ImportAuthorityResponse{}
+	mi := &file_v1_pando_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportAuthorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportAuthorityResponse) ProtoMessage() {}
+
+func (x *ImportAuthorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportAuthorityResponse.ProtoReflect.Descriptor instead.
+func (*ImportAuthorityResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImportAuthorityResponse) GetAuthorities() []*Authority {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 // Job is work that recurs, as the replica that answers knows it.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2376,7 +2588,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2600,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[32]
+	mi := &file_v1_pando_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2613,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{32}
+	return file_v1_pando_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Job) GetName() string {
@@ -2483,7 +2695,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2707,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[33]
+	mi := &file_v1_pando_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2720,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{33}
+	return file_v1_pando_proto_rawDescGZIP(), []int{37}
 }
 
 // ListJobsResponse is all jobs.
@@ -2522,7 +2734,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2746,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[34]
+	mi := &file_v1_pando_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2759,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{34}
+	return file_v1_pando_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2568,7 +2780,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2792,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[35]
+	mi := &file_v1_pando_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2805,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{35}
+	return file_v1_pando_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -2634,7 +2846,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2858,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[36]
+	mi := &file_v1_pando_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2871,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{36}
+	return file_v1_pando_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Entry) GetId() string {
@@ -2756,7 +2968,7 @@ type CreateEntryRequest struct {
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2980,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[37]
+	mi := &file_v1_pando_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2993,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{37}
+	return file_v1_pando_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -2844,7 +3056,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3068,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[38]
+	mi := &file_v1_pando_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3081,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{38}
+	return file_v1_pando_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -2896,7 +3108,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[39]
+	mi := &file_v1_pando_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3120,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[39]
+	mi := &file_v1_pando_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3133,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{39}
+	return file_v1_pando_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -2965,7 +3177,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[40]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3189,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[40]
+	mi := &file_v1_pando_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3202,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{40}
+	return file_v1_pando_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -3018,7 +3230,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[41]
+	mi := &file_v1_pando_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3242,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[41]
+	mi := &file_v1_pando_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3255,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{41}
+	return file_v1_pando_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -3066,7 +3278,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[42]
+	mi := &file_v1_pando_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3290,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[42]
+	mi := &file_v1_pando_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3303,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{42}
+	return file_v1_pando_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -3125,7 +3337,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[43]
+	mi := &file_v1_pando_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3349,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[43]
+	mi := &file_v1_pando_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3362,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{43}
+	return file_v1_pando_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *JoinToken) GetId() string {
@@ -3197,7 +3409,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3421,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,6 +3663,19 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListAuthoritiesRequest\"P\n" +
 	"\x17ListAuthoritiesResponse\x125\n" +
+	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"/\n" +
+	"\x17RequestAuthorityRequest\x12\x14\n" +
+	"\x05renew\x18\x01 \x01(\bR\x05renew\"\x9a\x01\n" +
+	"\x18RequestAuthorityResponse\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x10\n" +
+	"\x03csr\x18\x02 \x01(\tR\x03csr\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x04 \x01(\tR\tcreatedBy\".\n" +
+	"\x16ImportAuthorityRequest\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\tR\x05chain\"P\n" +
+	"\x17ImportAuthorityResponse\x125\n" +
 	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"\xf4\x02\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
@@ -3535,10 +3760,12 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse\x12A\n" +
 	"\bGetTrust\x12\x19.pando.v1.GetTrustRequest\x1a\x1a.pando.v1.GetTrustResponse\x12I\n" +
 	"\n" +
-	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xae\x01\n" +
+	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xe1\x02\n" +
 	"\x10AuthorityService\x12B\n" +
 	"\fGetAuthority\x12\x1d.pando.v1.GetAuthorityRequest\x1a\x13.pando.v1.Authority\x12V\n" +
-	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse2\x86\x01\n" +
+	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse\x12Y\n" +
+	"\x10RequestAuthority\x12!.pando.v1.RequestAuthorityRequest\x1a\".pando.v1.RequestAuthorityResponse\x12V\n" +
+	"\x0fImportAuthority\x12 .pando.v1.ImportAuthorityRequest\x1a!.pando.v1.ImportAuthorityResponse2\x86\x01\n" +
 	"\x0fScheduleService\x12A\n" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
 	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2f\n" +
@@ -3564,7 +3791,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -3598,124 +3825,134 @@ var file_v1_pando_proto_goTypes = []any{
 	(*GetAuthorityRequest)(nil),             // 29: pando.v1.GetAuthorityRequest
 	(*ListAuthoritiesRequest)(nil),          // 30: pando.v1.ListAuthoritiesRequest
 	(*ListAuthoritiesResponse)(nil),         // 31: pando.v1.ListAuthoritiesResponse
-	(*Job)(nil),                             // 32: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 33: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 34: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 35: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 36: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 37: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 38: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 39: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 40: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 41: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 42: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 43: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 44: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 45: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 46: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 47: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 48: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 49: google.protobuf.Empty
+	(*RequestAuthorityRequest)(nil),         // 32: pando.v1.RequestAuthorityRequest
+	(*RequestAuthorityResponse)(nil),        // 33: pando.v1.RequestAuthorityResponse
+	(*ImportAuthorityRequest)(nil),          // 34: pando.v1.ImportAuthorityRequest
+	(*ImportAuthorityResponse)(nil),         // 35: pando.v1.ImportAuthorityResponse
+	(*Job)(nil),                             // 36: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 37: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 38: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 39: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 40: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 41: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 42: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 43: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 44: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 45: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 46: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 47: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 48: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 49: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 50: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 51: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 52: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 53: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	47, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	48, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	48, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	51, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	52, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	52, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	48, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	48, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	52, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	52, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	44, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	48, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	47, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	48, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	48, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	51, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	52, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	52, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	48, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	48, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	48, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	48, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	48, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	52, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	52, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	52, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	52, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	52, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	47, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	51, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
 	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	48, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	48, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	48, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	48, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	48, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	48, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	52, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	52, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	52, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	52, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	52, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	52, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
 	28, // 36: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	48, // 37: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	48, // 38: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	47, // 39: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	32, // 40: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	45, // 41: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	48, // 42: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	46, // 43: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	36, // 44: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	47, // 45: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	48, // 46: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 47: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 48: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 49: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 50: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 51: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 52: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 53: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 54: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 55: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 56: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 57: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 58: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 59: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 60: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 61: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 62: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	33, // 63: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	35, // 64: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	12, // 65: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	37, // 66: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	38, // 67: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	39, // 68: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	41, // 69: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	42, // 70: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 71: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 72: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 73: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 74: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 75: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 76: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 77: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 78: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 79: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 80: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 81: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 82: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 83: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 84: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	34, // 85: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	32, // 86: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	13, // 87: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	36, // 88: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	36, // 89: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	40, // 90: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	49, // 91: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	43, // 92: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	71, // [71:93] is the sub-list for method output_type
-	49, // [49:71] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	52, // 37: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	28, // 38: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
+	52, // 39: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	52, // 40: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	51, // 41: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	36, // 42: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	49, // 43: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	52, // 44: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	50, // 45: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	40, // 46: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	51, // 47: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	52, // 48: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 49: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 50: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 51: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 52: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 53: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 54: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 55: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 56: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 57: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 58: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 59: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 60: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 61: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 62: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 63: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 64: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32, // 65: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	34, // 66: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	37, // 67: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	39, // 68: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 69: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	41, // 70: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	42, // 71: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	43, // 72: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	45, // 73: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	46, // 74: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 75: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 76: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 77: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 78: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 79: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 80: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 81: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 82: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 83: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 84: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 85: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 86: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 87: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 88: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	33, // 89: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	35, // 90: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	38, // 91: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	36, // 92: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 93: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	40, // 94: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	40, // 95: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	44, // 96: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	53, // 97: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	47, // 98: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	75, // [75:99] is the sub-list for method output_type
+	51, // [51:75] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -3725,7 +3962,7 @@ func file_v1_pando_proto_init() {
 	}
 	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[44].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[48].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -3735,7 +3972,7 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

@@ -762,8 +762,10 @@ var TrustService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	AuthorityService_GetAuthority_FullMethodName    = "/pando.v1.AuthorityService/GetAuthority"
-	AuthorityService_ListAuthorities_FullMethodName = "/pando.v1.AuthorityService/ListAuthorities"
+	AuthorityService_GetAuthority_FullMethodName     = "/pando.v1.AuthorityService/GetAuthority"
+	AuthorityService_ListAuthorities_FullMethodName  = "/pando.v1.AuthorityService/ListAuthorities"
+	AuthorityService_RequestAuthority_FullMethodName = "/pando.v1.AuthorityService/RequestAuthority"
+	AuthorityService_ImportAuthority_FullMethodName  = "/pando.v1.AuthorityService/ImportAuthority"
 )
 
 // AuthorityServiceClient is the client API for AuthorityService service.
@@ -776,6 +778,14 @@ type AuthorityServiceClient interface {
 	GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error)
 	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
 	ListAuthorities(ctx context.Context, in *ListAuthoritiesRequest, opts ...grpc.CallOption) (*ListAuthoritiesResponse, error)
+	// RequestAuthority makes a key that stays with Pando, and the request for an intermediate that
+	// a root signs which is kept elsewhere; or returns the request that waits already. Requires the
+	// role admin.
+	RequestAuthority(ctx context.Context, in *RequestAuthorityRequest, opts ...grpc.CallOption) (*RequestAuthorityResponse, error)
+	// ImportAuthority adopts an intermediate that was signed for the request. Under the active root
+	// it issues at once. With a root that is not known yet both are prepared, and activated once the
+	// root has spread. Requires the role admin.
+	ImportAuthority(ctx context.Context, in *ImportAuthorityRequest, opts ...grpc.CallOption) (*ImportAuthorityResponse, error)
 }
 
 type authorityServiceClient struct {
@@ -806,6 +816,26 @@ func (c *authorityServiceClient) ListAuthorities(ctx context.Context, in *ListAu
 	return out, nil
 }
 
+func (c *authorityServiceClient) RequestAuthority(ctx context.Context, in *RequestAuthorityRequest, opts ...grpc.CallOption) (*RequestAuthorityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestAuthorityResponse)
+	err := c.cc.Invoke(ctx, AuthorityService_RequestAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) ImportAuthority(ctx context.Context, in *ImportAuthorityRequest, opts ...grpc.CallOption) (*ImportAuthorityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportAuthorityResponse)
+	err := c.cc.Invoke(ctx, AuthorityService_ImportAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuthorityServiceServer is the server API for AuthorityService service.
 // All implementations must embed UnimplementedAuthorityServiceServer
 // for forward compatibility.
@@ -816,6 +846,14 @@ type AuthorityServiceServer interface {
 	GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error)
 	// ListAuthorities lists all authorities of the current generation. Requires the role viewer.
 	ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error)
+	// RequestAuthority makes a key that stays with Pando, and the request for an intermediate that
+	// a root signs which is kept elsewhere; or returns the request that waits already. Requires the
+	// role admin.
+	RequestAuthority(context.Context, *RequestAuthorityRequest) (*RequestAuthorityResponse, error)
+	// ImportAuthority adopts an intermediate that was signed for the request. Under the active root
+	// it issues at once. With a root that is not known yet both are prepared, and activated once the
+	// root has spread. Requires the role admin.
+	ImportAuthority(context.Context, *ImportAuthorityRequest) (*ImportAuthorityResponse, error)
 	mustEmbedUnimplementedAuthorityServiceServer()
 }
 
@@ -831,6 +869,12 @@ func (UnimplementedAuthorityServiceServer) GetAuthority(context.Context, *GetAut
 }
 func (UnimplementedAuthorityServiceServer) ListAuthorities(context.Context, *ListAuthoritiesRequest) (*ListAuthoritiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuthorities not implemented")
+}
+func (UnimplementedAuthorityServiceServer) RequestAuthority(context.Context, *RequestAuthorityRequest) (*RequestAuthorityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RequestAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) ImportAuthority(context.Context, *ImportAuthorityRequest) (*ImportAuthorityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportAuthority not implemented")
 }
 func (UnimplementedAuthorityServiceServer) mustEmbedUnimplementedAuthorityServiceServer() {}
 func (UnimplementedAuthorityServiceServer) testEmbeddedByValue()                          {}
@@ -889,6 +933,42 @@ func _AuthorityService_ListAuthorities_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorityService_RequestAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RequestAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).RequestAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_RequestAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).RequestAuthority(ctx, req.(*RequestAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_ImportAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).ImportAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_ImportAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).ImportAuthority(ctx, req.(*ImportAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuthorityService_ServiceDesc is the grpc.ServiceDesc for AuthorityService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -903,6 +983,14 @@ var AuthorityService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAuthorities",
 			Handler:    _AuthorityService_ListAuthorities_Handler,
+		},
+		{
+			MethodName: "RequestAuthority",
+			Handler:    _AuthorityService_RequestAuthority_Handler,
+		},
+		{
+			MethodName: "ImportAuthority",
+			Handler:    _AuthorityService_ImportAuthority_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -46,9 +46,11 @@ type authorityListJSON struct {
 
 func newAuthorityCommand(io stdio) *cobra.Command {
 	connection := &connectionFlags{}
-	group := newGroup("authority", "Look at the roots and intermediates, and at their rotation",
+	group := newGroup("authority", "Look at the roots and intermediates, and import some",
 		newAuthorityListCommand(io, connection),
 		newAuthorityShowCommand(io, connection),
+		newAuthorityCSRCommand(io, connection),
+		newAuthorityImportCommand(io, connection),
 	)
 	group.Long = `Look at the authorities: the roots, which verifiers trust, and the intermediates, which sign.
 Pando replaces them by itself; each says what its next step waits for.`

@@ -24,6 +24,8 @@ type database interface {
 	store.Revocations
 	store.RevocationLog
 	store.Generations
+	store.KeyIntents
+	store.AuthorityRequests
 	store.Watcher
 	store.Leases
 	store.Acks

@@ -22,6 +22,7 @@ type config struct {
 	// RefreshHint is how often holders of the trust bundle are told to look for a new one.
 	RefreshHint duration `yaml:"refresh_hint"`
 
+	Keys      keysConfig      `yaml:"keys"`
 	Listen    listenConfig    `yaml:"listen"`
 	Serving   servingConfig   `yaml:"serving"`
 	URLs      urlsConfig      `yaml:"urls"`
@@ -45,6 +46,18 @@ type config struct {
 	Profiles []profileConfig `yaml:"profiles"`
 	// Issuers are those whose JWTs are accepted.
 	Issuers []issuerConfig `yaml:"issuers"`
+}
+
+// keysConfig is where the keys of new authorities are made. Those that are there are found where
+// they are.
+type keysConfig struct {
+	Backend string `yaml:"backend"` // sealed: in the database, under the seal key; pkcs11: in the token
+	// URI names a PKCS #11 module and a token, and holds no PIN. It is needed as long as a key
+	// is in the token, whatever the backend.
+	URI string `yaml:"uri"`
+	// PINFile holds the PIN. The environment variable PANDO_PKCS11_PIN, which holds the PIN itself,
+	// comes first.
+	PINFile string `yaml:"pin_file"`
 }
 
 // listenConfig is the addresses of the doors, as host:port. An empty host means all
@@ -187,6 +200,7 @@ type issuerConfig struct {
 func defaultConfig() config {
 	return config{
 		RefreshHint: duration(5 * time.Minute),
+		Keys:        keysConfig{Backend: keysSealed},
 		Listen:      listenConfig{REST: ":8443", GRPC: ":8444", Public: ":8080", Metrics: ":9464"},
 		Serving:     servingConfig{DNSNames: []string{"localhost"}, Profile: "workload"},
 		Lifetimes:   lifetimesConfig{Root: duration(3 * 365 * day), Intermediate: duration(180 * day)},

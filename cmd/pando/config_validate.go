@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -45,6 +46,7 @@ func (c *config) Validate() error {
 	p.add("trust_domain", err)
 	p.add("database", validDatabase(c.Database))
 	p.check(c.RefreshHint >= duration(time.Second) && c.RefreshHint <= duration(day), "refresh_hint", "%s is not between 1s and 1d", c.RefreshHint)
+	c.Keys.validate(&p)
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
@@ -72,6 +74,18 @@ func (c *config) Validate() error {
 		p.add("rotation", c.rotationPolicy(profiles).Validate())
 	}
 	return errors.Join(p...)
+}
+
+func (k *keysConfig) validate(p *problems) {
+	p.check(k.Backend == keysSealed || k.Backend == keysPKCS11, "keys.backend", "%q is none of %s, %s", k.Backend, keysSealed, keysPKCS11)
+	switch {
+	case k.URI != "":
+		p.add("keys.uri", keystore.ValidTokenURI(k.URI)) // which does not repeat it: a PIN may be in it
+	case k.Backend == keysPKCS11:
+		p.check(false, "keys.uri", "is required with backend %s", keysPKCS11)
+	default:
+		p.check(k.PINFile == "", "keys.pin_file", "is of no use without keys.uri")
+	}
 }
 
 func (l *listenConfig) validate(p *problems) {

@@ -14,9 +14,9 @@ import (
 // maxConfigSize keeps a wrong file, such as a database, from being read as YAML for minutes.
 const maxConfigSize = 1 << 20
 
-// parseConfig reads YAML into cfg, a pointer to a struct, over what it holds already. Unknown keys, keys that appear
+// parseConfig reads YAML into cfg, over what it holds already. Unknown keys, keys that appear
 // twice, aliases and a second document are errors. name is that of the file, for messages.
-func parseConfig(cfg any, name string, text []byte) error {
+func parseConfig[T any](cfg *T, name string, text []byte) error {
 	if len(text) > maxConfigSize {
 		return fmt.Errorf("%s: is larger than %d octets", name, maxConfigSize)
 	}
@@ -30,7 +30,7 @@ func parseConfig(cfg any, name string, text []byte) error {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: holds more than one YAML document", name)
 	}
-	if err := checkKeys(document.Content[0], reflect.TypeOf(cfg).Elem(), ""); err != nil {
+	if err := checkKeys(document.Content[0], reflect.TypeFor[T](), ""); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if err := document.Decode(cfg); err != nil {

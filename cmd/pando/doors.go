@@ -53,7 +53,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.health = newHealth(d.db, d.service, d.serving, rpcServer, d.log)
+	d.health = newHealth(d, rpcServer)
 	d.health.check(ctx)
 
 	listen := &d.cfg.Listen

@@ -58,6 +58,13 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
+	if waits, err := o.request(ctx, db, v, now); waits != nil || err != nil {
+		return waits, err
+	}
 	set, err := o.generation(ctx, db, v, now)
 	if err != nil {
 		return nil, err
@@ -222,9 +229,11 @@ func (o *initOptions) generation(ctx context.Context, db database, v *vault, now
 	gen, err := db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		gen, err = o.createGeneration(ctx, db, v, td, now)
+	} else {
+		err = describeDatabase(err)
 	}
 	if err != nil {
-		return nil, describeDatabase(err)
+		return nil, err
 	}
 	set, err := openSet(v, &o.cfg, gen, now)
 	if err != nil {
@@ -234,7 +243,7 @@ func (o *initOptions) generation(ctx context.Context, db database, v *vault, now
 }
 
 func (o *initOptions) createGeneration(ctx context.Context, db database, v *vault, td spiffeid.TrustDomain, now time.Time) (*store.Generation, error) {
-	gen, err := newGeneration(v, &o.cfg, td, now)
+	gen, err := o.newGeneration(ctx, db, v, td, now)
 	if err != nil {
 		return nil, err
 	}
@@ -249,9 +258,10 @@ func (o *initOptions) createGeneration(ctx context.Context, db database, v *vaul
 		},
 	})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		return nil, err
+		return nil, describeDatabase(err)
 	}
-	return db.Generation(ctx)
+	made, err := db.Generation(ctx)
+	return made, describeDatabase(err)
 }
 
 // writeFiles writes what can be written again at any time.

@@ -43,7 +43,11 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	if err != nil {
 		return err
 	}
-	jobs = append(jobs,
+	keys, err := rotation.KeySweepJob(rotation.KeySweepConfig{Store: d.db, Destroy: v.keys.Destroy, Schedule: d.cfg.Rotation.Schedule})
+	if err != nil {
+		return err
+	}
+	jobs = append(jobs, keys,
 		rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick},
 		rotation.Job{Name: rotation.JobCRLs, Schedule: d.cfg.CRL.Schedule, Do: d.publisher.Publish},
 	)

@@ -54,3 +54,15 @@ func FlushDir(path string) error {
 	defer dir.Close()
 	return dir.Sync()
 }
+
+// WriteNewFile writes a file that must not exist yet.
+func WriteNewFile(path string, data []byte, mode os.FileMode) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	if err := Finish(file, data, mode); err != nil {
+		return err
+	}
+	return FlushDir(filepath.Dir(path))
+}

@@ -38,6 +38,24 @@ type AuthorityList struct {
 	Authorities []Authority `json:"authorities" nullable:"false" doc:"In the order in which they were made."`
 }
 
+// AuthorityCSRRequest asks for the request of an intermediate that somebody else is to sign.
+type AuthorityCSRRequest struct {
+	Renew bool `json:"renew,omitempty" doc:"Whether to give up a request that waits already, with its key."`
+}
+
+// AuthorityCSR is a key of an intermediate that waits for its certificate.
+type AuthorityCSR struct {
+	Role      string    `json:"role" enum:"intermediate" doc:"What the key is for."`
+	CSR       string    `json:"csr" doc:"Certification request (PKCS #10) in PEM."`
+	CreatedAt time.Time `json:"created_at" doc:"When it was made."`
+	CreatedBy string    `json:"created_by" doc:"Who asked for it."`
+}
+
+// ImportAuthorityRequest holds an intermediate that was signed for a request.
+type ImportAuthorityRequest struct {
+	Chain string `json:"chain" doc:"The intermediate in PEM, and behind it its root, which may be left out when it is an authority already."`
+}
+
 // Job is work that recurs, as the replica that answers knows it.
 type Job struct {
 	Name         string     `json:"name" doc:"Name of the job." example:"rotate"`

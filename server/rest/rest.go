@@ -84,6 +84,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.tokenRoutes()
 	d.trustRoutes()
 	d.authorityRoutes()
+	d.importRoutes()
 	d.scheduleRoutes()
 	return d, d.serveDescription()
 }

@@ -40,6 +40,30 @@ func (s *authorities) ListAuthorities(ctx context.Context, _ *apiv1.ListAuthorit
 	return out, nil
 }
 
+// RequestAuthority implements apiv1.AuthorityServiceServer.
+func (s *authorities) RequestAuthority(ctx context.Context, in *apiv1.RequestAuthorityRequest) (*apiv1.RequestAuthorityResponse, error) {
+	request, err := s.service.RequestAuthority(ctx, requestOf(ctx).Caller, in.GetRenew())
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.RequestAuthorityResponse{
+		Role: string(request.Role), Csr: request.PEM(), CreatedAt: timestamppb.New(request.CreatedAt), CreatedBy: request.CreatedBy,
+	}, nil
+}
+
+// ImportAuthority implements apiv1.AuthorityServiceServer.
+func (s *authorities) ImportAuthority(ctx context.Context, in *apiv1.ImportAuthorityRequest) (*apiv1.ImportAuthorityResponse, error) {
+	added, err := s.service.ImportAuthority(ctx, requestOf(ctx).Caller, in.GetChain())
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.ImportAuthorityResponse{}
+	for i := range added {
+		out.Authorities = append(out.Authorities, newAuthority(&added[i]))
+	}
+	return out, nil
+}
+
 func newAuthority(a *server.AuthorityStatus) *apiv1.Authority {
 	return &apiv1.Authority{
 		Id: a.ID, Role: string(a.Role), State: string(a.State), ParentId: a.ParentID,

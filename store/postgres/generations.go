@@ -59,6 +59,9 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 		if err := swapGeneration(ctx, tx, from, &next); err != nil {
 			return err
 		}
+		if err := claimKeys(ctx, tx, &next); err != nil {
+			return err
+		}
 		var batch pgx.Batch
 		batch.Queue(revocationNumberTouchSQL, next.RevokedIDs())
 		batch.Queue(authoritiesDeleteSQL)
@@ -66,6 +69,7 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince,
 				a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence), a.CRLShards)
 		}
+		batch.Queue(keyIntentsHeldSQL)
 		for _, audit := range audits {
 			queueAudit(&batch, audit)
 		}

@@ -72,6 +72,9 @@ func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Genera
 	if _, err := t.exec(ctx, revocationNumberTouchSQL, next.RevokedIDs()); err != nil {
 		return err
 	}
+	if err := t.claimKeys(ctx, next); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, authoritiesDeleteSQL); err != nil {
 		return err
 	}
@@ -83,7 +86,8 @@ func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Genera
 			return err
 		}
 	}
-	return nil
+	_, err = t.exec(ctx, keyIntentsHeldSQL)
+	return err
 }
 
 // scanAuthority reads a row of generation.sql: the generation, and one authority or none.

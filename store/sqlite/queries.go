@@ -18,6 +18,14 @@ var (
 	authoritiesDeleteSQL string
 	//go:embed queries/authority_insert.sql
 	authorityInsertSQL string
+	//go:embed queries/authority_request.sql
+	authorityRequestSQL string
+	//go:embed queries/authority_request_claim.sql
+	authorityRequestClaimSQL string
+	//go:embed queries/authority_request_delete.sql
+	authorityRequestDeleteSQL string
+	//go:embed queries/authority_request_insert.sql
+	authorityRequestInsertSQL string
 	//go:embed queries/blocked_key_insert.sql
 	blockedKeyInsertSQL string
 	//go:embed queries/blocked_keys_insert.sql
@@ -80,6 +88,22 @@ var (
 	insertUndoSQL string
 	//go:embed queries/issuer_active.sql
 	issuerActiveSQL string
+	//go:embed queries/key_held.sql
+	keyHeldSQL string
+	//go:embed queries/key_intent_claim.sql
+	keyIntentClaimSQL string
+	//go:embed queries/key_intent_delete.sql
+	keyIntentDeleteSQL string
+	//go:embed queries/key_intent_insert.sql
+	keyIntentInsertSQL string
+	//go:embed queries/key_intents_doom.sql
+	keyIntentsDoomSQL string
+	//go:embed queries/key_intents_doomed.sql
+	keyIntentsDoomedSQL string
+	//go:embed queries/key_intents_held.sql
+	keyIntentsHeldSQL string
+	//go:embed queries/keys_release.sql
+	keysReleaseSQL string
 	//go:embed queries/lease_acquire.sql
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql

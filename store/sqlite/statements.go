@@ -12,6 +12,8 @@ func writeQueries() []string {
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
 		crlFirstSQL, crlNextSQL, pruneCRLsSQL,
+		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
+		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
 	}
 }
 
@@ -24,5 +26,6 @@ func readQueries() []string {
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
+		keyIntentsDoomedSQL, authorityRequestSQL,
 	}
 }

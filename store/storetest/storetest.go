@@ -20,6 +20,8 @@ type Store interface {
 	store.EntryVersions
 	store.Tokens
 	store.Generations
+	store.KeyIntents
+	store.AuthorityRequests
 	store.Watcher
 	store.Leases
 	store.Acks
@@ -83,6 +85,11 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"an issuer that is not active is refused":                        testIssuerInactive,
 		"a refusal for the issuer does not consume a credential":         testIssuerKeepsCredential,
 		"an issuer that has stopped is seen by every later insertion":    testIssuerRace,
+		"a key in a token is remembered until it is held":                testKeyIntents,
+		"a key in a token that is held no more is doomed":                testKeyReleased,
+		"a doomed key is held by nobody":                                 testKeyDoomed,
+		"a key is either held or doomed, whoever is first":               testKeyRace,
+		"a request keeps its key until a generation holds it":            testAuthorityRequests,
 		"a lease has one holder and a higher term for the next":          testLease,
 		"a lease that runs out has no holder":                            testLeaseExpires,
 		"one of many takes a lease":                                      testLeaseRace,
