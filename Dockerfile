@@ -1,5 +1,7 @@
 # The image is one static program, the certificate authorities of the Debian image for the
 # HTTPS of JWT issuers, and an empty directory for the data. It has no shell.
+# It is built without PKCS #11, which takes cgo and the C library of a token's maker: for keys
+# in a token make an image of your own, from CGO_ENABLED=1 go build -tags pkcs11 (docs/keys.md).
 FROM golang:1.26.8-bookworm AS build
 ENV GOCACHE=/cache/build
 WORKDIR /src

@@ -10,12 +10,15 @@ run: build ## show the main job: a CA, two workloads, mutual TLS, certificates s
 	bin/pando demo
 build: ## build bin/pando
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/pando
-test: ## run all tests (installs PostgreSQL where it can; no server has to run)
+test: ## run all tests (installs PostgreSQL, nginx, HAProxy and SoftHSM2 where it can)
 	scripts/ensure-postgres
+	scripts/ensure-proxies
+	scripts/ensure-softhsm
 	go test ./...
+	CGO_ENABLED=1 go test -tags pkcs11 ./ca/keystore ./cmd/pando -run 'Token|SoftHSM'
 race: ## run the tests of what is concurrent under the race detector
 	scripts/ensure-postgres
-	go test -race ./client/... ./rotation/... ./server/... ./store/...
+	go test -race ./agent/... ./client/... ./rotation/... ./server/... ./store/...
 lint: ## run the linters named in .golangci.yml
 	$(LINT) run
 	$(BUF) lint

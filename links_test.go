@@ -17,6 +17,11 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runbooks, err := fs.Glob(tree, "docs/runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, runbooks...)
 	checked := 0
 	for _, page := range append(pages, "README.md", "CONTRIBUTING.md", "CHANGELOG.md") {
 		text, err := fs.ReadFile(tree, page)

@@ -205,7 +205,7 @@ func TestHostileTextInLogsAndLabels(t *testing.T) {
 					requests += 2
 				}
 			}
-			lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+			lines := log.await(requests)
 			if len(lines) != requests {
 				t.Errorf("%d lines for %d requests:\n%s", len(lines), requests, log.String())
 			}
@@ -272,6 +272,19 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// await returns the lines once there are n, or what there is after a while: a long answer
+// leaves before its line is written.
+func (b *buffer) await(n int) []string {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+		if len(lines) >= n || time.Now().After(deadline) {
+			return lines
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // slow is an inserter whose commits take longer than a body may.

@@ -2,7 +2,11 @@ package api_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +33,22 @@ func (r rotating) Status(context.Context, time.Time) ([]server.AuthorityStatus, 
 	all[0].Waiting = "waiting: 9812 of 10000 followers have acknowledged sequence 7; opens by time at 14:32"
 	all[0].OpensAt, all[0].Followers, all[0].Behind = since.Add(30*time.Minute), 10_000, 188
 	all[1].Live = 10_000
+	all[1].CRLThisUpdate, all[1].CRLNextUpdate, all[1].CRLEntries = since, since.Add(4*time.Hour), 312
 	return all, nil
+}
+
+// offlineRoot is a root whose holder signs. It adopts what it is given, or refuses it.
+type offlineRoot struct{ refuse error }
+
+func (offlineRoot) Request(context.Context, bool, string, time.Time) (*server.AuthorityRequest, error) {
+	return &server.AuthorityRequest{
+		Role: ca.RoleIntermediate, CSR: []byte("the DER of a request"),
+		CreatedAt: time.Date(2026, 11, 22, 14, 2, 0, 0, time.UTC), CreatedBy: apitest.ID(apitest.Admin),
+	}, nil
+}
+
+func (r offlineRoot) Import(_ context.Context, intermediate, _ *x509.Certificate, _ string, _ time.Time) ([]string, error) {
+	return []string{ca.AuthorityID(intermediate)}, r.refuse
 }
 
 // oneJob is a schedule of one job.
@@ -50,13 +69,18 @@ func (j oneJob) RunNow(context.Context, string) error { return j.err }
 func TestGoldenRotation(t *testing.T) {
 	var doors *apitest.Doors
 	rotation := rotating{func() *ca.Set { return doors.PKI.Set() }}
-	doors = apitest.New(t, apitest.Options{Rotation: rotation, Jobs: oneJob{}})
+	doors = apitest.New(t, apitest.Options{Rotation: rotation, Jobs: oneJob{}, Imports: offlineRoot{}})
 	root := doors.PKI.Set().Authorities()[0].ID()
+	chain := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: doors.PKI.Set().Issuer().Certificate().Raw}))
 	cases := map[string]exchangeCase{
 		"authorities": {role: apitest.Viewer, out: "authorities-list.json", request: get("/v1/authorities",
 			apiv1.AuthorityService_ListAuthorities_FullMethodName, &apiv1.ListAuthoritiesRequest{}, &apiv1.ListAuthoritiesResponse{})},
 		"an authority": {role: apitest.Viewer, out: "authority.json", request: get("/v1/authorities/"+root,
 			apiv1.AuthorityService_GetAuthority_FullMethodName, &apiv1.GetAuthorityRequest{Id: root}, &apiv1.Authority{})},
+		"a request for an intermediate": {role: apitest.Admin, out: "authority-csr.json", request: post("/v1/authorities/csr",
+			apiv1.AuthorityService_RequestAuthority_FullMethodName, &apiv1.RequestAuthorityRequest{}, &apiv1.RequestAuthorityResponse{})},
+		"an imported intermediate": {role: apitest.Admin, out: "authority-import.json", request: post("/v1/authorities/import",
+			apiv1.AuthorityService_ImportAuthority_FullMethodName, &apiv1.ImportAuthorityRequest{Chain: chain}, &apiv1.ImportAuthorityResponse{})},
 		"jobs": {role: apitest.Viewer, out: "schedule.json", request: get("/v1/schedule",
 			apiv1.ScheduleService_ListJobs_FullMethodName, &apiv1.ListJobsRequest{}, &apiv1.ListJobsResponse{})},
 		"a job that was run": {role: apitest.Admin, out: "job.json", request: request{
@@ -65,7 +89,31 @@ func TestGoldenRotation(t *testing.T) {
 		}},
 	}
 	for name, c := range cases {
-		t.Run(name, func(t *testing.T) { compareDoors(t, doors, c) })
+		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(c.request.path, "/v1/authorities/") && c.request.httpMethod == http.MethodPost {
+				c.request.body = toJSON(t, c.request.message)
+			}
+			compareDoors(t, doors, c)
+		})
+	}
+}
+
+// TestARefusedImportSaysWhy: both doors pass the sentence on.
+func TestARefusedImportSaysWhy(t *testing.T) {
+	refuse := fmt.Errorf("imported root: it has no SPIFFE ID (%w)", server.ErrImportRefused)
+	doors := apitest.New(t, apitest.Options{Imports: offlineRoot{refuse: refuse}})
+	chain := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: doors.PKI.Set().Issuer().Certificate().Raw}))
+	for sent, want := range map[string]string{chain: "it has no SPIFFE ID", chain + "junk": "something else than PEM", "": "holds no certificate"} {
+		in := post("/v1/authorities/import", apiv1.AuthorityService_ImportAuthority_FullMethodName,
+			&apiv1.ImportAuthorityRequest{Chain: sent}, &apiv1.ImportAuthorityResponse{})
+		in.body = toJSON(t, in.message)
+		status, body, code := overREST(t, doors, doors.HTTP(t, apitest.Admin), in)
+		if status != http.StatusBadRequest || code != "invalid_request" || !strings.Contains(string(body), want) {
+			t.Errorf("REST answers %d, %s: %s, want %q", status, code, body, want)
+		}
+		if _, code := overGRPC(t, doors.GRPC(t, apitest.Admin), in); code != "invalid_request" {
+			t.Errorf("gRPC answers %s", code)
+		}
 	}
 }
 

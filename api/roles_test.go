@@ -124,6 +124,16 @@ func rotationPermissions() map[string]permissionCase {
 			request: get("/v1/authorities", apiv1.AuthorityService_ListAuthorities_FullMethodName,
 				&apiv1.ListAuthoritiesRequest{}, &apiv1.ListAuthoritiesResponse{}),
 		},
+		"request an intermediate": {
+			op: server.OpRequestAuthority, want: [5]string{anon, perm, perm, perm, none},
+			request: post("/v1/authorities/csr", apiv1.AuthorityService_RequestAuthority_FullMethodName,
+				&apiv1.RequestAuthorityRequest{Renew: true}, &apiv1.RequestAuthorityResponse{}),
+		},
+		"import an intermediate": {
+			op: server.OpImportAuthority, want: [5]string{anon, perm, perm, perm, none},
+			request: post("/v1/authorities/import", apiv1.AuthorityService_ImportAuthority_FullMethodName,
+				&apiv1.ImportAuthorityRequest{Chain: "none"}, &apiv1.ImportAuthorityResponse{}),
+		},
 		"list jobs": {
 			op: server.OpListJobs, want: [5]string{anon, perm, ok, ok, ok},
 			request: get("/v1/schedule", apiv1.ScheduleService_ListJobs_FullMethodName, &apiv1.ListJobsRequest{}, &apiv1.ListJobsResponse{}),

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/pando-ca/pando/ca/spiffeid"
@@ -44,41 +45,87 @@ func (s State) Published() bool {
 }
 
 // URLs are templates of the URLs that certificates carry. "{authority}" in them stands for
-// the ID of the authority that signed the certificate. An empty template leaves the
-// extension out.
+// the ID of the authority that signed the certificate, and "{shard}" in CRL for the shard of its
+// CRL that the certificate belongs to. An empty template leaves the extension out.
 type URLs struct {
 	Issuer string // AIA caIssuers: the issuer's certificate (RFC 5280, section 4.2.2.1)
 	CRL    string // CRL distribution point (RFC 5280, section 4.2.1.13)
 }
 
+// MaxCRLShards is the most shards that the CRL of an authority can have: see [Serial.Shard].
+const MaxCRLShards = 256
+
 // Validate returns an error unless each template is empty or, expanded, an absolute HTTP URL
 // that a certificate can carry.
 func (u URLs) Validate() error {
-	issuer, crl := u.expand("0123456789abcdef")
-	for _, text := range append(issuer, crl...) {
-		parsed, err := url.Parse(text)
-		switch {
-		case err != nil:
-			return fmt.Errorf("certificate URL: %w", err)
-		case parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "":
-			return fmt.Errorf("certificate URL %q is not an absolute HTTP URL", text)
-		case parsed.String() != text:
-			return fmt.Errorf("certificate URL %q holds characters that must be escaped, or a template other than {authority}", text)
+	const someID = "0123456789abcdef"
+	for _, text := range []string{u.issuer(someID), u.DistributionPoint(someID, 0)} {
+		if text == "" {
+			continue
+		}
+		if err := validURL(text); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// expand returns the URLs in certificates that this authority signs, as the slices that
-// crypto/x509 wants.
-func (u URLs) expand(authority string) (issuer, crl []string) {
-	one := func(template string) []string {
-		if template == "" {
-			return nil
-		}
-		return []string{strings.ReplaceAll(template, "{authority}", authority)}
+// ValidateShards returns an error unless the CRL of an authority can have so many shards: each
+// needs a URL of its own, if certificates have one at all.
+func (u URLs) ValidateShards(shards int) error {
+	switch {
+	case shards < 0 || shards > MaxCRLShards:
+		return fmt.Errorf("CRL of %d shards; there can be 1 to %d", shards, MaxCRLShards)
+	case shards > 1 && u.CRL != "" && !strings.Contains(u.CRL, "{shard}"):
+		return fmt.Errorf("certificate URL %q lacks {shard}, and there are %d shards", u.CRL, shards)
 	}
-	return one(u.Issuer), one(u.CRL)
+	return nil
+}
+
+// validURL returns an error unless text is an absolute HTTP URL that needs no escaping.
+func validURL(text string) error {
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("certificate URL: %w", err)
+	case parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "":
+		return fmt.Errorf("certificate URL %q is not an absolute HTTP URL", text)
+	case parsed.String() != text:
+		return fmt.Errorf("certificate URL %q holds characters that must be escaped, or a template other than {authority} and, of a CRL, {shard}", text)
+	}
+	return nil
+}
+
+// issuer is the URL of the certificate of the authority with this ID; "" without a template.
+func (u URLs) issuer(authority string) string {
+	return strings.ReplaceAll(u.Issuer, "{authority}", authority)
+}
+
+// DistributionPoint returns the URL of a shard of the CRL of the authority with this ID, as
+// certificates and the list itself hold it; "" without a template.
+func (u URLs) DistributionPoint(authority string, shard int) string {
+	return strings.NewReplacer("{authority}", authority, "{shard}", strconv.Itoa(shard)).Replace(u.CRL)
+}
+
+// expand returns the URLs in certificates that this authority signs, as the slices that
+// crypto/x509 wants: of the CRL, one for each shard.
+func (u URLs) expand(authority string, shards int) (issuer []string, crl [][]string) {
+	if u.Issuer != "" {
+		issuer = []string{u.issuer(authority)}
+	}
+	crl = make([][]string, max(shards, 1))
+	for shard := range crl {
+		if u.CRL != "" {
+			crl[shard] = []string{u.DistributionPoint(authority, shard)}
+		}
+	}
+	return issuer, crl
+}
+
+// ofRoot returns the URLs in certificates that a root signs, whose CRL has one shard.
+func (u URLs) ofRoot(root *x509.Certificate) (issuer, crl []string) {
+	issuer, shards := u.expand(AuthorityID(root), 1)
+	return issuer, shards[0]
 }
 
 // AuthorityID returns the ID of the authority with this certificate: the first eight octets
@@ -122,8 +169,8 @@ type Authority struct {
 	// Made once for every leaf: see Sign.
 	trustDomain spiffeid.TrustDomain
 	issuerURLs  []string
-	crlURLs     []string
-	chain       [][]byte // DER, this authority first, without the root
+	crlURLs     [][]string // by shard; at least one
+	chain       [][]byte   // DER, this authority first, without the root
 }
 
 // ID returns the short, stable name of the authority; see [AuthorityID].
@@ -140,6 +187,9 @@ func (a *Authority) ParentID() string { return a.parentID }
 
 // Certificate returns the authority's certificate. It is shared: do not modify it.
 func (a *Authority) Certificate() *x509.Certificate { return a.cert }
+
+// CRLShards returns of how many shards the CRL of the authority consists, at least 1.
+func (a *Authority) CRLShards() int { return len(a.crlURLs) }
 
 // CanSign reports whether the authority's key is at hand.
 func (a *Authority) CanSign() bool { return a.signer != nil }

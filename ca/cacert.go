@@ -89,7 +89,7 @@ func NewIntermediate(cfg IntermediateConfig) (*x509.Certificate, error) {
 	template.Subject.Organization = cfg.Parent.Subject.Organization
 	template.MaxPathLenZero = true
 	template.AuthorityKeyId = cfg.Parent.SubjectKeyId
-	template.IssuingCertificateURL, template.CRLDistributionPoints = cfg.URLs.expand(AuthorityID(cfg.Parent))
+	template.IssuingCertificateURL, template.CRLDistributionPoints = cfg.URLs.ofRoot(cfg.Parent)
 	cert, err := signAuthority(template, cfg.Parent, cfg.PublicKey, cfg.ParentSigner)
 	if err != nil {
 		return nil, fmt.Errorf("new intermediate: %w", err)

@@ -18,6 +18,7 @@ type CrossConfig struct {
 	Parent       *x509.Certificate // the old root, which verifiers know
 	ParentSigner crypto.Signer
 	NotAfter     time.Time // zero: the earlier end of both roots; not after it
+	URLs         URLs
 }
 
 // CrossSign certifies the key of a new root by an old one (RFC 5280, section 3.2). The
@@ -34,6 +35,9 @@ func CrossSign(cfg CrossConfig) (*x509.Certificate, error) {
 func crossSign(cfg CrossConfig) (*x509.Certificate, error) {
 	if cfg.Root == nil || cfg.Parent == nil || cfg.ParentSigner == nil {
 		return nil, errors.New("root, parent or its signer is missing")
+	}
+	if err := cfg.URLs.Validate(); err != nil {
+		return nil, err
 	}
 	for name, cert := range map[string]*x509.Certificate{"root": cfg.Root, "parent": cfg.Parent} {
 		if err := checkAuthority(cert, cfg.TrustDomain); err != nil {
@@ -61,6 +65,7 @@ func crossSign(cfg CrossConfig) (*x509.Certificate, error) {
 	template.SubjectKeyId = cfg.Root.SubjectKeyId
 	template.AuthorityKeyId = cfg.Parent.SubjectKeyId
 	template.MaxPathLen = -1 // absent, as in the root that it stands for
+	template.IssuingCertificateURL, template.CRLDistributionPoints = cfg.URLs.ofRoot(cfg.Parent)
 	return signAuthority(template, cfg.Parent, cfg.Root.PublicKey, cfg.ParentSigner)
 }
 

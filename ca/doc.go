@@ -24,6 +24,12 @@
 // and certificates match), so that signing a leaf only has to compare it with its issuer.
 // A replica swaps whole sets; what a set returns is shared and must not be modified.
 //
+// # Revocation
+//
+// [NewCRL] makes the list of what an authority has revoked, or of one shard of it: the shard of a leaf
+// follows from its serial number ([Serial.Shard]), its URL is in the leaf, and the same URL is in
+// the list, so that no list can stand for another one.
+//
 // The fields of every certificate are laid down in docs/certificate-specification.md, and a
 // test compares fresh certificates with that document.
 //

@@ -75,6 +75,10 @@ func (s Serial) Int() *big.Int { return new(big.Int).SetBytes(s[:]) }
 // Day returns the UTC day of NotAfter, counted since 1 January 1970.
 func (s Serial) Day() int { return int(s.seconds() / secondsPerDay) }
 
+// Shard returns the shard of its issuer's CRL that a certificate belongs to, of so many: its
+// first random octet modulo their number, which is at most [MaxCRLShards].
+func (s Serial) Shard(shards int) int { return int(s[serialTimeOctets]) % max(shards, 1) }
+
 // seconds is NotAfter in seconds since 1 January 1970.
 func (s Serial) seconds() int64 { return int64(binary.BigEndian.Uint32(s[:])) }
 

@@ -34,6 +34,7 @@ type AuthorityConfig struct {
 	ParentID    string        // "" for a root
 	Certificate []byte        // DER
 	Signer      crypto.Signer // nil when the key is not at hand; required for the active intermediate
+	CRLShards   int           // of the CRL of what it signs; 0 means 1, and a root has 1
 
 	// Roots only, both or neither: the root's key certified by an older root; see CrossSign.
 	CrossParentID    string
@@ -144,7 +145,10 @@ func (s *Set) add(cfg AuthorityConfig, urls URLs) error {
 			return fmt.Errorf("cross-certificate: %w", err)
 		}
 	}
-	a.issuerURLs, a.crlURLs = urls.expand(a.id)
+	if err := urls.ValidateShards(cfg.CRLShards); err != nil {
+		return err
+	}
+	a.issuerURLs, a.crlURLs = urls.expand(a.id, cfg.CRLShards)
 	s.authorities = append(s.authorities, a)
 	s.byID[a.id] = a
 	s.keys[a.keyHash] = true
@@ -171,8 +175,11 @@ func (s *Set) link(a *Authority) error {
 }
 
 func (s *Set) linkRoot(a *Authority) error {
-	if a.parentID != "" {
+	switch {
+	case a.parentID != "":
 		return fmt.Errorf("root has a parent, %q", a.parentID)
+	case a.CRLShards() > 1:
+		return errors.New("CRL of a root has more than one shard")
 	}
 	if err := a.cert.CheckSignatureFrom(a.cert); err != nil {
 		return fmt.Errorf("root is not self-signed: %w", err)

@@ -130,7 +130,7 @@ func (a *Authority) template(leaf *Leaf, serial Serial) (*x509.Certificate, erro
 		SubjectKeyId:          keyID,
 		AuthorityKeyId:        a.cert.SubjectKeyId,
 		IssuingCertificateURL: a.issuerURLs,
-		CRLDistributionPoints: a.crlURLs,
+		CRLDistributionPoints: a.crlURLs[serial.Shard(len(a.crlURLs))],
 		DNSNames:              leaf.DNSNames,
 		URIs:                  []*url.URL{leaf.ID.URL()}, // critical while the subject is empty
 	}, nil

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ import (
 	"github.com/pando-ca/pando/ca/policy"
 )
 
+// crlShards is the number of shards that the specification speaks of.
+const crlShards = 16
+
 // field is one row of the specification: what a certificate says, and whether critically.
 type field struct{ Critical, Value string }
 
@@ -28,8 +32,8 @@ type field struct{ Critical, Value string }
 func TestSpecification(t *testing.T) {
 	text, err := os.ReadFile("../docs/certificate-specification.md")
 	check(t, err)
-	pki := catest.New(t, catest.Options{Now: noon, Organization: "Example", URLs: ca.URLs{
-		Issuer: "http://pando.example.org/issuers/{authority}.cer", CRL: "http://pando.example.org/crl/{authority}.crl",
+	pki := catest.New(t, catest.Options{Now: noon, Organization: "Example", CRLShards: crlShards, URLs: ca.URLs{
+		Issuer: "http://pando.example.org/v1/issuers/{authority}.cer", CRL: "http://pando.example.org/v1/crls/{authority}/{shard}.crl",
 	}})
 	leaf := workload(t, catest.Key(t, ca.ECDSAP256).Public())
 	leaf.DNSNames = []string{"web.example.org"}
@@ -231,7 +235,12 @@ func extension(t *testing.T, cert, parent *x509.Certificate, oid string) (name, 
 	case "1.3.6.1.5.5.7.1.1":
 		return "authorityInfoAccess", "caIssuers " + authority(append(cert.IssuingCertificateURL, cert.OCSPServer...))
 	case "2.5.29.31":
-		return "cRLDistributionPoints", authority(cert.CRLDistributionPoints)
+		serial, _ := ca.SerialOf(cert)
+		shard := "/" + strconv.Itoa(serial.Shard(crlShards)) + ".crl"
+		if cert.IsCA {
+			return "cRLDistributionPoints", authority(cert.CRLDistributionPoints)
+		}
+		return "cRLDistributionPoints", strings.Replace(authority(cert.CRLDistributionPoints), shard, "/{shard}.crl", 1)
 	case "2.5.29.17":
 		return "subjectAltName", subjectAltName(cert)
 	}

@@ -54,6 +54,10 @@ type Config struct {
 	// net.Dialer. What it returns is not trusted: TLS runs on top of it.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Attempted is told how each try to obtain a certificate went: nil, or why there is none.
+	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
+	Attempted func(err error)
+
 	// Log is told of every certificate and every failure. Nil: nobody is.
 	Log *slog.Logger
 }
@@ -64,6 +68,12 @@ type settings struct {
 	want  spiffeid.ID // zero: any
 	log   *slog.Logger
 	pando *pando
+}
+
+// Validate checks the configuration as [Open] does: it reads the trust bundle, and asks nobody.
+func (c *Config) Validate() error {
+	_, err := c.resolve()
+	return err
 }
 
 // resolve checks the configuration as a whole and reads the trust bundle.
@@ -90,7 +100,10 @@ func (c *Config) resolve() (*settings, error) {
 	case c.Duration != 0 && c.Duration < time.Second:
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
-	log, dial := c.Log, c.DialContext
+	log, dial, attempted := c.Log, c.DialContext, c.Attempted
+	if attempted == nil {
+		attempted = func(error) {}
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -98,7 +111,7 @@ func (c *Config) resolve() (*settings, error) {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return &settings{trust: t, want: want, log: log, pando: &pando{
-		servers: servers, dial: dial, credential: credential, algorithm: c.KeyAlgorithm,
+		servers: servers, dial: dial, credential: credential, algorithm: c.KeyAlgorithm, attempted: attempted,
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

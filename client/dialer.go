@@ -58,21 +58,34 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	w := &watched{Conn: raw, source: d.source, maxAge: d.cfg.MaxConnectionAge}
-	conn := tls.Client(w, d.config(w, address))
-	if err := conn.HandshakeContext(ctx); err != nil {
-		w.Close()
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = "" // a Unix socket, say
+	}
+	conn, err := d.Client(ctx, raw, host)
+	if err != nil {
 		return nil, fmt.Errorf("TLS to %s: %w", address, err)
 	}
 	return conn, nil
 }
 
-// config is the configuration of one connection.
-func (d *Dialer) config(w *watched, address string) *tls.Config {
-	own := d.tls.Clone()
-	if host, _, err := net.SplitHostPort(address); err == nil { // else a Unix socket, say
-		own.ServerName = host // for SNI and the sessions' cache alone
+// Client makes the client's side of the handshake on a connection that somebody else has
+// opened, and watches it like those of DialContext. serverName is for SNI and the sessions'
+// cache alone, and may be empty. After an error raw is closed.
+func (d *Dialer) Client(ctx context.Context, raw net.Conn, serverName string) (*tls.Conn, error) {
+	w := &watched{Conn: raw, source: d.source, maxAge: d.cfg.MaxConnectionAge}
+	conn := tls.Client(w, d.config(w, serverName))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		w.Close()
+		return nil, err
 	}
+	return conn, nil
+}
+
+// config is the configuration of one connection.
+func (d *Dialer) config(w *watched, serverName string) *tls.Config {
+	own := d.tls.Clone()
+	own.ServerName = serverName
 	own.VerifyConnection = w.verifier(x509.ExtKeyUsageServerAuth, d.cfg.Authorize)
 	return own
 }

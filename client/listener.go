@@ -38,7 +38,7 @@ var _ net.Listener = (*Listener)(nil)
 // Listener returns a listener over inner with the configuration of [Source.ServerTLS],
 // whose connections are watched: a peer that is revoked, or whose root is withdrawn, is cut
 // off within a second of the CA's word. It panics if cfg.Authorize is nil. To close it
-// closes inner. It serves http.Server.Serve (not ServeTLS) and anything else that takes a
+// closes inner, which may be nil for a listener of which only Server is used. It serves http.Server.Serve (not ServeTLS) and anything else that takes a
 // net.Listener.
 //
 // When the Source is closed, connections are not checked any more, and stay open.
@@ -67,5 +67,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.Server(&watched{Conn: raw, source: l.source, maxAge: l.cfg.MaxConnectionAge}, l.tls), nil
+	return l.Server(raw), nil
+}
+
+// Server returns the server's side of a connection that somebody else has accepted, as
+// [crypto/tls.Server] does; it is watched like those of Accept.
+func (l *Listener) Server(raw net.Conn) *tls.Conn {
+	return tls.Server(&watched{Conn: raw, source: l.source, maxAge: l.cfg.MaxConnectionAge}, l.tls)
 }

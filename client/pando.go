@@ -24,6 +24,7 @@ type pando struct {
 	credential credential
 	algorithm  KeyAlgorithm
 	request    signRequest // without its CSR
+	attempted  func(error) // is told how each try went
 
 	preferred int // index of the server that answered last
 

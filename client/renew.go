@@ -46,6 +46,7 @@ func (s *Source) run(ctx context.Context) {
 		if err == nil {
 			err = s.renewed(next)
 		}
+		s.pando.attempted(err)
 		if err != nil {
 			retry = time.Now().Add(s.failed(cur, err, time.Now()))
 		}

@@ -87,6 +87,9 @@ func (s *Source) start(ctx context.Context, set *settings, existing *tls.Certifi
 	var last error
 	for failures := 1; ; failures++ {
 		first, err := s.pando.enrol(ctx, contact{trust: set.trust}, set.want)
+		if ctx.Err() == nil {
+			set.pando.attempted(err)
+		}
 		switch {
 		case err == nil:
 			return first, nil

@@ -115,3 +115,27 @@ func TestTheContextOfOpenBoundsOnlyTheStart(t *testing.T) {
 		}
 	})
 }
+
+func TestEachTryIsTold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var tried, failed int
+		w.open(func(c *Config) {
+			c.Attempted = func(err error) {
+				tried++
+				if err != nil {
+					failed++
+				}
+			}
+		})
+		if tried != 1 || failed != 0 {
+			t.Fatalf("after the start: %d tries, %d failed", tried, failed)
+		}
+		w.stop()
+		pass(40 * time.Minute)
+		w.up()
+		pass(2 * maxBackoff)
+		if failed == 0 || tried != failed+2 {
+			t.Errorf("after an outage: %d tries, %d failed", tried, failed)
+		}
+	})
+}

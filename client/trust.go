@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,14 @@ func configuredTrust(pem []byte) (*trust, error) {
 	roots, err := parseCertificates(pem, maxRoots)
 	if err != nil {
 		return nil, err
+	}
+	return trustIn(roots)
+}
+
+// trustIn is the trust in these roots, of the trust domain that they name.
+func trustIn(roots []*x509.Certificate) (*trust, error) {
+	if len(roots) == 0 {
+		return nil, errors.New("there is none")
 	}
 	id, err := spiffeid.FromCertificate(roots[0])
 	if err != nil {

@@ -9,6 +9,19 @@ import (
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
 
+// VerifyPeer judges a certificate as the TLS configurations of a Source do: whether chain, with
+// its leaf first, is that of a workload of the trust domain of roots, good for usage at now. It
+// returns the workload's SPIFFE ID; [ReasonOf] classifies the error. It is for tools: it knows
+// no revocations and authorises nobody.
+func VerifyPeer(chain, roots []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) (spiffeid.ID, error) {
+	t, err := trustIn(roots)
+	if err != nil {
+		return spiffeid.ID{}, fmt.Errorf("roots: %w", err)
+	}
+	id, _, err := t.verify(chain, usage, now)
+	return id, err
+}
+
 // verify verifies an X.509-SVID (X509-SVID, section 5; RFC 5280, section 6): a leaf for
 // usage with exactly one SPIFFE ID of this trust domain and a chain to its roots at now.
 // It returns the ID and every such chain, from the leaf to a root.
@@ -19,7 +32,7 @@ func (t *trust) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, now ti
 	leaf := certs[0]
 	id, err := t.leafID(leaf)
 	if err != nil {
-		return spiffeid.ID{}, nil, err
+		return spiffeid.ID{}, nil, &identityError{err}
 	}
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {

@@ -52,8 +52,9 @@ func (v *view) gate(a *authority, p Policy, counts *Counts, now time.Time) Gate 
 	case a == v.root:
 		return v.describeRoot(p, counts)
 	case a == v.issuer:
-		due, reason := v.rotationDue(p)
-		return Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
+		return v.describeIssuer(p)
+	case a.is(ca.RoleIntermediate, ca.StatePrepared):
+		return Gate{Phase: PhaseSpreading, Waiting: "waiting: it issues once its root " + a.ParentID + " is activated"}
 	case a.has(ca.StateRetiring):
 		return v.drainGate(a, p, counts).describe(now)
 	case a.has(ca.StateTainted):
@@ -95,6 +96,17 @@ func sum(counts map[string]store.Dependents, issuers []string) store.Dependents 
 	return all
 }
 
+func (v *view) describeIssuer(p Policy) Gate {
+	due, reason := v.rotationDue(p)
+	g := Gate{Phase: PhaseSigning, OpensAt: due, Waiting: "its successor is made at " + instant(due) + ": " + reason}
+	if v.offline() {
+		last := instant(v.issuer.cert.NotAfter.Add(-p.cover())) // then it refuses the longest leaf
+		g.Waiting = fmt.Sprintf("its successor must be signed by the offline root: pando authority csr, then import; due at %s, at the latest at %s: %s",
+			instant(due), last, reason)
+	}
+	return g
+}
+
 func (v *view) describeRoot(p Policy, counts *Counts) Gate {
 	due, reason := v.preparationDue(p)
 	g := Gate{Phase: PhaseSigning, OpensAt: due}
@@ -103,6 +115,8 @@ func (v *view) describeRoot(p Policy, counts *Counts) Gate {
 		g.OpensAt, g.Waiting = time.Time{}, fmt.Sprintf("its successor %s is prepared", v.next.ID)
 	case v.earlierInUse(counts):
 		g.Waiting = fmt.Sprintf("its successor is prepared at %s, once the root before it is not in use any more: %s", instant(due), reason)
+	case v.offline():
+		g.Waiting = fmt.Sprintf("it is kept offline, and its successor must be imported with an intermediate; due at %s: %s", instant(due), reason)
 	default:
 		g.Waiting = fmt.Sprintf("its successor is prepared at %s: %s", instant(due), reason)
 	}
@@ -124,6 +138,9 @@ func (v *view) spreadGate(p Policy, counts *Counts) spreadGate {
 		// Once the active root has ended there is nothing left that waiting would protect.
 		late:   earlier(v.next.StateSince.Add(p.spread()), v.root.cert.NotAfter.Add(p.Skew)),
 		behind: counts.Behind(v.next.Sequence),
+	}
+	if v.next.CrossParentID == "" { // nothing carries those who do not follow
+		g.early = g.late
 	}
 	for _, count := range counts.Followers {
 		g.followers += count

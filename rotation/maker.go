@@ -25,6 +25,7 @@ type maker struct {
 	policy                   Policy
 	urls                     ca.URLs
 	rootKey, intermediateKey ca.KeyAlgorithm
+	crlShards                int // of new intermediates
 }
 
 // need is what is to be made for a step.
@@ -40,6 +41,9 @@ func (v *view) needs(step Step) need {
 	case step.Kind == StepPrepareRoot:
 		return need{root: true}
 	case step.Kind == StepActivateRoot, step.Kind == StepTaint && step.Authority == v.root.ID && v.next != nil:
+		if v.imported(v.next) != nil {
+			return need{} // it came with its root
+		}
 		return need{intermediate: true, under: v.next}
 	case step.Kind == StepTaint && step.Authority == v.root.ID:
 		return need{root: true, intermediate: true}
@@ -122,7 +126,7 @@ func (m *maker) root(v *view, now time.Time) (store.Authority, error) {
 	if err != nil {
 		return none, err
 	}
-	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: td, Root: cert, Parent: v.root.cert, ParentSigner: parent})
+	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: td, Root: cert, Parent: v.root.cert, ParentSigner: parent, URLs: m.urls})
 	if err != nil {
 		return none, err
 	}
@@ -155,7 +159,7 @@ func (m *maker) intermediate(parent *authority, now time.Time) (store.Authority,
 	}
 	return store.Authority{
 		ID: ca.AuthorityID(cert), Role: string(ca.RoleIntermediate), State: string(ca.StateActive), ParentID: parent.ID,
-		Certificate: cert.Raw, Key: ref, StateSince: now,
+		Certificate: cert.Raw, Key: ref, StateSince: now, CRLShards: m.crlShards,
 	}, nil
 }
 

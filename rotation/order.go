@@ -91,6 +91,9 @@ func (v *view) decide(o Order, p Policy, counts *Counts, now time.Time) (decisio
 
 func (v *view) decidePrepare(d *decision) error {
 	d.step.Kind, d.step.Authority = StepPrepareRoot, v.root.ID
+	if v.offline() {
+		return refuse("root %s is kept offline: its successor is imported with an intermediate, by pando authority csr and import", v.root.ID)
+	}
 	if v.next != nil {
 		return refuse("root %s is prepared already: activate it, or wait until it activates by itself", v.next.ID)
 	}
@@ -108,6 +111,9 @@ func (v *view) refuseAnotherRoot() error {
 
 // refuseSuccessor is for an intermediate that the active root is to sign.
 func (v *view) refuseSuccessor(p Policy, now time.Time) error {
+	if v.offline() {
+		return refuse("root %s is kept offline: import a successor that it has signed, by pando authority csr and import, which takes over", v.root.ID)
+	}
 	if !v.canSucceed(p, now) {
 		return refuse("root %s ends at %s and cannot cover another intermediate: prepare and activate a new root first", v.root.ID, instant(v.root.cert.NotAfter))
 	}
@@ -139,12 +145,18 @@ func (v *view) decideAuthority(d *decision, o Order, p Policy, counts *Counts, n
 	if a == nil {
 		return fmt.Errorf("authority %s: %w", o.Authority, store.ErrNotFound)
 	}
+	if o.Action == ActActivate && a.Role != string(ca.RoleRoot) {
+		return refuse("intermediate %s is activated with its root: only a prepared root can be activated", a.ID)
+	}
 	if advice := advise(o.Action, ca.State(a.State)); advice != "" {
 		return refuse("%s %s is %s: %s", a.Role, a.ID, a.State, advice)
 	}
 	switch o.Action {
 	case ActActivate:
 		d.step.Kind = StepActivateRoot
+		if !v.canIssue(a) {
+			return refuse("root %s has no intermediate, and its key is kept offline", a.ID)
+		}
 		v.weighActivation(d, p, counts, now)
 	case ActTaint:
 		d.step.Kind = StepTaint
@@ -153,13 +165,33 @@ func (v *view) decideAuthority(d *decision, o Order, p Policy, counts *Counts, n
 			return v.refuseSuccessor(p, now)
 		}
 		if a == v.root {
-			return v.refuseAnotherRoot()
+			return v.refuseEmergency(p, counts, now)
 		}
 	case ActRevoke:
 		d.step.Kind = StepRevoke
 		v.weighRevocation(d, a, counts)
 	}
 	return nil
+}
+
+// refuseEmergency is for the active root that is to be replaced at once: its successor must be at hand,
+// and either be certified by it or be known already.
+func (v *view) refuseEmergency(p Policy, counts *Counts, now time.Time) error {
+	if v.next == nil {
+		if v.offline() {
+			return refuse("root %s is kept offline: import its successor with an intermediate first, by pando authority csr and import", v.root.ID)
+		}
+		return v.refuseAnotherRoot()
+	}
+	if !v.canIssue(v.next) {
+		return refuse("its successor %s has no intermediate, and its key is kept offline", v.next.ID)
+	}
+	gate := v.spreadGate(p, counts)
+	if _, open := gate.passed(now); !open && v.next.CrossParentID == "" {
+		return refuse("its successor %s is not certified by it, and not known everywhere: activate it, which takes force, and taint this one then; %s",
+			v.next.ID, gate.describe(now).Waiting)
+	}
+	return v.refuseAnotherRoot()
 }
 
 // advise says why an action is not for an authority in a state, and what to do instead; empty when it
@@ -181,8 +213,12 @@ func advise(action Action, state ca.State) string {
 func (v *view) weighActivation(d *decision, p Policy, counts *Counts, now time.Time) {
 	gate := v.spreadGate(p, counts)
 	d.outcome.Followers, d.outcome.Behind = gate.followers, gate.behind
-	if _, open := gate.passed(now); !open {
-		d.outcome.Objection = "its gate is not open: " + gate.describe(now).Waiting
+	if _, open := gate.passed(now); open {
+		return
+	}
+	d.outcome.Objection = "its gate is not open: " + gate.describe(now).Waiting
+	if v.next.CrossParentID == "" {
+		d.outcome.Objection += "; nothing leads those to it who do not know it yet, and they refuse what it signs"
 	}
 }
 

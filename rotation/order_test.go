@@ -317,3 +317,74 @@ func (l *losing) ReplaceGeneration(ctx context.Context, from uint64, next store.
 	}
 	return l.modelStore.ReplaceGeneration(ctx, from, next, fence, audits...)
 }
+
+// TestOrdersUnderAnOfflineRoot: what only its keeper can sign is not ordered here, and the refusal
+// says what to do instead.
+func TestOrdersUnderAnOfflineRoot(t *testing.T) {
+	const why = "key was copied"
+	for name, tt := range map[string]struct {
+		order rotation.Order
+		place int
+		want  string
+	}{
+		"prepare its successor":    {rotation.Order{Action: rotation.ActPrepare}, -1, "is kept offline: its successor is imported"},
+		"rotate the intermediate":  {rotation.Order{Action: rotation.ActRotate, Role: ca.RoleIntermediate}, -1, "import a successor that it has signed"},
+		"taint the intermediate":   {rotation.Order{Action: rotation.ActTaint, Reason: why}, issuer0, "import a successor that it has signed"},
+		"taint it":                 {rotation.Order{Action: rotation.ActTaint, Reason: why}, root0, "import its successor with an intermediate first"},
+		"activate an intermediate": {rotation.Order{Action: rotation.ActActivate}, issuer0, "only a prepared root can be activated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHands(t)
+			h.store.gen.Authorities[root0].Key = nil
+			if _, err := h.order(tt.order, tt.place, false); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestOrdersForAnImportedRoot has a root that came with its intermediate from elsewhere, and that
+// the active one, which is offline, has not certified.
+func TestOrdersForAnImportedRoot(t *testing.T) {
+	h := newHands(t)
+	h.store.gen.Authorities[root0].Key = nil
+	root, issuer := h.imported(t)
+	h.store.gen.Authorities = append(h.store.gen.Authorities, root, issuer)
+	h.store.replaced = func(_, _ *store.Generation, _ []store.Audit) { h.adoptable() }
+	taint := rotation.Order{Action: rotation.ActTaint, Reason: "key was copied"}
+	if _, err := h.order(taint, root0, false); err == nil || !strings.Contains(err.Error(), "is not certified by it, and not known everywhere") {
+		t.Errorf("the active root is tainted: %v", err)
+	}
+	activate := rotation.Order{Action: rotation.ActActivate}
+	dry, err := h.order(activate, root1, true)
+	if err != nil || !strings.Contains(dry.Objection, "nothing leads those to it who do not know it yet") {
+		t.Errorf("dry run %+v, %v", dry, err)
+	}
+	h.now = h.now.Add(modelPolicy.LongestLeaf + modelPolicy.Skew) // everybody knows it
+	h.must(t, taint, root0)
+	if got := h.states(); got != "r tainted, i tainted, r active, i active" {
+		t.Error(got)
+	}
+}
+
+// imported is a prepared root whose key is kept elsewhere, and its prepared intermediate.
+func (h *hands) imported(t *testing.T) (root, issuer store.Authority) {
+	t.Helper()
+	signer, ref, _ := h.keys.Create(ca.ECDSAP256, ca.KeyLabel(h.td, ca.RoleIntermediate))
+	elsewhere := newP256("")
+	rootCert, err := ca.NewRoot(ca.RootConfig{TrustDomain: h.td, Signer: elsewhere, NotBefore: h.now, NotAfter: h.now.Add(modelPolicy.RootLifetime)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.NewIntermediate(ca.IntermediateConfig{
+		TrustDomain: h.td, PublicKey: signer.Public(), Parent: rootCert, ParentSigner: elsewhere, NotBefore: h.now, NotAfter: h.now.Add(modelPolicy.IntermediateLifetime),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root = store.Authority{ID: ca.AuthorityID(rootCert), Role: "root", State: "prepared", Certificate: rootCert.Raw, StateSince: h.now, Sequence: 1}
+	issuer = store.Authority{
+		ID: ca.AuthorityID(cert), Role: "intermediate", State: "prepared", ParentID: root.ID, Certificate: cert.Raw, Key: ref, StateSince: h.now,
+	}
+	return root, issuer
+}

@@ -17,6 +17,7 @@ const (
 	StepRotateIntermediate StepKind = "rotate-intermediate" // the active root signs a new issuer; the old one is retiring
 	StepPrepareRoot        StepKind = "prepare-root"        // a new root is published; it signs nothing yet
 	StepRetire             StepKind = "retire"              // what nothing is left under loses its key, and a root its place in the bundle
+	StepImport             StepKind = "import"              // an intermediate that was signed elsewhere is adopted; never planned, see Importer
 	StepDrop               StepKind = "drop"                // what signs nothing any more and has expired is forgotten
 	StepCloseIncident      StepKind = "close-incident"      // nobody is left whose certificate was to be replaced
 
@@ -68,7 +69,7 @@ func Plan(gen *store.Generation, p Policy, counts *Counts, now time.Time) ([]Ste
 func (p Policy) FactsAt(now time.Time) time.Time { return now.Add(-p.Skew) }
 
 func (v *view) activateRoot(p Policy, counts *Counts, now time.Time) []Step {
-	if v.next == nil {
+	if v.next == nil || !v.canIssue(v.next) {
 		return nil
 	}
 	reason, open := v.spreadGate(p, counts).passed(now)
@@ -79,6 +80,9 @@ func (v *view) activateRoot(p Policy, counts *Counts, now time.Time) []Step {
 }
 
 func (v *view) rotateIntermediate(p Policy, _ *Counts, now time.Time) []Step {
+	if v.offline() { // it is for people to import one; the gate tells them
+		return nil
+	}
 	due, reason := v.rotationDue(p)
 	if now.Before(due) || !v.canSucceed(p, now) {
 		return nil
@@ -98,7 +102,7 @@ func (v *view) rotationDue(p Policy) (time.Time, string) {
 func (v *view) prepareRoot(p Policy, counts *Counts, now time.Time) []Step {
 	// While a root before it is in use, some verifiers may hold nothing else, and each more
 	// that is in use makes every chain longer by a certificate.
-	if v.next != nil || v.earlierInUse(counts) {
+	if v.next != nil || v.earlierInUse(counts) || v.offline() {
 		return nil
 	}
 	due, reason := v.preparationDue(p)

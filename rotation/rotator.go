@@ -58,12 +58,13 @@ type RotatorConfig struct {
 	Store  Store   // required
 	Keys   Keys    // required
 	Policy Policy  // required, valid
-	URLs   ca.URLs // in the certificates of new intermediates
+	URLs   ca.URLs // in the certificates of new intermediates and in cross-certificates
 	Holder string  // required: names this process in the lease; no two processes share it
 
 	LeaseTTL        time.Duration   // 0 means one minute; longer than the time between two ticks
 	RootKey         ca.KeyAlgorithm // of new roots; empty means P-384
 	IntermediateKey ca.KeyAlgorithm // of new intermediates; empty means P-256
+	CRLShards       int             // of the CRLs of new intermediates; 0 means 1
 	Observer        Observer        // may be nil
 	Log             *slog.Logger    // none: discarded
 }
@@ -105,6 +106,9 @@ func NewRotator(cfg RotatorConfig) (*Rotator, error) {
 	if err := cfg.URLs.Validate(); err != nil {
 		return nil, fmt.Errorf("rotator: %w", err)
 	}
+	if err := cfg.URLs.ValidateShards(cfg.CRLShards); err != nil {
+		return nil, fmt.Errorf("rotator: %w", err)
+	}
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = defaultLeaseTTL
 	}
@@ -118,7 +122,7 @@ func NewRotator(cfg RotatorConfig) (*Rotator, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Rotator{cfg: cfg, maker: maker{
-		keys: cfg.Keys, policy: cfg.Policy, urls: cfg.URLs, rootKey: cfg.RootKey, intermediateKey: cfg.IntermediateKey,
+		keys: cfg.Keys, policy: cfg.Policy, urls: cfg.URLs, rootKey: cfg.RootKey, intermediateKey: cfg.IntermediateKey, crlShards: cfg.CRLShards,
 	}}, nil
 }
 

@@ -48,6 +48,7 @@ func transition(gen *store.Generation, step Step, made material, now time.Time) 
 	case StepActivateRoot:
 		supersede(all[:len(gen.Authorities)], now)
 		enter(&all[at], ca.StateActive, now)
+		activateImported(all, all[at].ID, now)
 	case StepRotateIntermediate:
 		enter(&all[at], ca.StateRetiring, now)
 	case StepRetire:
@@ -84,8 +85,8 @@ func startsFrom(kind StepKind) []ca.State {
 	return nil
 }
 
-// enter puts an authority into a state. In those that nothing leads out of, its key is destroyed
-// with the write: it was nowhere else.
+// enter puts an authority into a state. In those that nothing leads back from, its key is destroyed
+// by the write, or doomed to be if it is in a token.
 func enter(a *store.Authority, state ca.State, now time.Time) {
 	a.State, a.StateSince = string(state), now
 	if state == ca.StateRetired || state == ca.StateRevoked {
@@ -102,8 +103,18 @@ func supersede(authorities []store.Authority, now time.Time) {
 	}
 }
 
+// activateImported has the intermediate issue that was imported with a root, if one was.
+func activateImported(authorities []store.Authority, root string, now time.Time) {
+	for i := range authorities {
+		if a := &authorities[i]; a.ParentID == root && a.State == string(ca.StatePrepared) {
+			enter(a, ca.StateActive, now)
+		}
+	}
+}
+
 // taint takes an authority out of use, and with a root what signs or has signed under it. The place
-// of an active root is taken by the one that is prepared, which may have been made for it.
+// of an active root is taken by the one that is prepared, which may have been made for it, or have
+// been imported with its intermediate.
 func taint(authorities []store.Authority, at int, now time.Time) {
 	tainted := authorities[at]
 	for i := range authorities {

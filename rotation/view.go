@@ -126,13 +126,32 @@ func (v *view) leansOn(a *authority) []string {
 	return issuers
 }
 
+// offline reports whether the key of the active root is kept elsewhere. Then Pando makes neither
+// an intermediate nor a root by itself: who keeps a root offline wants no other one.
+func (v *view) offline() bool { return len(v.root.Key) == 0 }
+
+// imported is the intermediate that came with a prepared root; nil if there is none.
+func (v *view) imported(root *authority) *authority {
+	for _, a := range v.all {
+		if a.ParentID == root.ID && a.is(ca.RoleIntermediate, ca.StatePrepared) {
+			return a
+		}
+	}
+	return nil
+}
+
+// canIssue reports whether a prepared root has, or can sign, an intermediate.
+func (v *view) canIssue(root *authority) bool { return len(root.Key) > 0 || v.imported(root) != nil }
+
+// retiringRoot reports whether a root before the active one has not retired yet.
+func (v *view) retiringRoot() bool {
+	return v.any(func(a *authority) bool { return a.is(ca.RoleRoot, ca.StateRetiring) })
+}
+
 // earlierInUse reports whether some verifiers may still hold nothing but a root before the active
 // one.
 func (v *view) earlierInUse(counts *Counts) bool {
-	return v.any(func(a *authority) bool {
-		if a.is(ca.RoleRoot, ca.StateRetiring) {
-			return true
-		}
+	return v.retiringRoot() || v.any(func(a *authority) bool {
 		// One that is tainted waits for a person, for whom the others do not.
 		return a.is(ca.RoleRoot, ca.StateTainted) && slices.ContainsFunc(v.leansOn(a), func(issuer string) bool {
 			return counts.Issuers[issuer].Unexpired > 0

@@ -35,6 +35,12 @@ type AuthorityStatus struct {
 	Live      int       // live certificates that it waits for
 	Followers int       // live certificates whose holders follow the bundle
 	Behind    int       // those of the followers that have not acknowledged it
+
+	// Its CRL, as the replica that answers has seen it last: of several shards the earliest times,
+	// and all entries. All are zero while it publishes none, or not all shards yet.
+	CRLThisUpdate time.Time
+	CRLNextUpdate time.Time
+	CRLEntries    int
 }
 
 // Fingerprint is the SHA-256 of the certificate in hex.

@@ -30,6 +30,8 @@ const (
 	OpCreateJoinToken  Operation = "join_tokens.create"
 	OpGetAuthority     Operation = "authorities.get"
 	OpListAuthorities  Operation = "authorities.list"
+	OpRequestAuthority Operation = "authorities.csr"
+	OpImportAuthority  Operation = "authorities.import"
 	OpListJobs         Operation = "schedule.list"
 	OpRunJob           Operation = "schedule.run"
 
@@ -53,7 +55,7 @@ func Operations() []Operation {
 		OpSign, OpRenew, OpGetCertificate, OpListCertificates, OpGetNewest, OpRenewalInfo,
 		OpListIdentities, OpGetBundle, OpTrust,
 		OpCreateEntry, OpGetEntry, OpListEntries, OpDeleteEntry, OpCreateJoinToken,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpRunJob,
+		OpGetAuthority, OpListAuthorities, OpRequestAuthority, OpImportAuthority, OpListJobs, OpRunJob,
 		OpRevokeCertificate, OpCreateRevocation,
 		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
 		OpCreateIncident, OpGetIncident, OpListIncidents,
@@ -83,7 +85,7 @@ func permissionFor(op Operation) permission {
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
 		return permission{least: policy.RoleOperator}
-	case OpRunJob, OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority, OpCreateIncident:
+	case OpRequestAuthority, OpImportAuthority, OpRunJob, OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority, OpCreateIncident:
 		return permission{least: policy.RoleAdmin}
 	}
 	return permission{}

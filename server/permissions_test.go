@@ -1,6 +1,9 @@
 package server_test
 
 import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,9 @@ type ID = spiffeid.ID
 
 // Every use case against every role. The doors have a table of their own over their routes.
 func TestWhoMayDoWhat(t *testing.T) {
-	f := newFixture(t, func(cfg *server.Config) { cfg.Jobs, cfg.Orders, cfg.Incidents = &jobs{}, orders{}, orders{} })
+	f := newFixture(t, func(cfg *server.Config) {
+		cfg.Jobs, cfg.Imports, cfg.Orders, cfg.Incidents = &jobs{}, adopting{}, orders{}, orders{}
+	})
 	ctx := t.Context()
 	issued := f.issue(t, f.enrol(t), request(t))
 	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
@@ -34,18 +39,24 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpDeleteEntry: func(c policy.Caller) error {
 			return f.DeleteEntry(ctx, c, f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken}))
 		},
-		server.OpCreateJoinToken: func(c policy.Caller) error { _, err := f.CreateJoinToken(ctx, c, entry, 0); return err },
-		server.OpSign:            func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
-		server.OpRenew:           func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
-		server.OpGetBundle:       func(policy.Caller) error { f.Bundle(); return nil },
-		server.OpGetNewest:       func(c policy.Caller) error { _, err := f.Newest(ctx, c); return err },
-		server.OpRenewalInfo:     func(c policy.Caller) error { _, err := f.RenewalInfo(ctx, c, issued.Serial); return err },
-		server.OpListIdentities:  func(c policy.Caller) error { _, err := f.ListIdentities(ctx, c, server.IdentityFilter{}); return err },
-		server.OpTrust:           func(c policy.Caller) error { _, err := f.Trust(ctx, c, server.Known{}, 0); return err },
-		server.OpListAuthorities: func(c policy.Caller) error { _, err := f.Authorities(ctx, c); return err },
-		server.OpGetAuthority:    func(c policy.Caller) error { _, err := f.Authority(ctx, c, f.Set().Issuer().ID()); return err },
-		server.OpListJobs:        func(c policy.Caller) error { _, err := f.ListJobs(ctx, c); return err },
-		server.OpRunJob:          func(c policy.Caller) error { _, err := f.RunJob(ctx, c, "prune"); return err },
+		server.OpCreateJoinToken:  func(c policy.Caller) error { _, err := f.CreateJoinToken(ctx, c, entry, 0); return err },
+		server.OpSign:             func(c policy.Caller) error { _, err := f.Issue(ctx, c, request(t, workload+"/other")); return err },
+		server.OpRenew:            func(c policy.Caller) error { _, err := f.Renew(ctx, c, request(t)); return err },
+		server.OpGetBundle:        func(policy.Caller) error { f.Bundle(); return nil },
+		server.OpGetNewest:        func(c policy.Caller) error { _, err := f.Newest(ctx, c); return err },
+		server.OpRenewalInfo:      func(c policy.Caller) error { _, err := f.RenewalInfo(ctx, c, issued.Serial); return err },
+		server.OpListIdentities:   func(c policy.Caller) error { _, err := f.ListIdentities(ctx, c, server.IdentityFilter{}); return err },
+		server.OpTrust:            func(c policy.Caller) error { _, err := f.Trust(ctx, c, server.Known{}, 0); return err },
+		server.OpListAuthorities:  func(c policy.Caller) error { _, err := f.Authorities(ctx, c); return err },
+		server.OpGetAuthority:     func(c policy.Caller) error { _, err := f.Authority(ctx, c, f.Set().Issuer().ID()); return err },
+		server.OpRequestAuthority: func(c policy.Caller) error { _, err := f.RequestAuthority(ctx, c, false); return err },
+		server.OpImportAuthority: func(c policy.Caller) error {
+			chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Set().Issuer().Certificate().Raw})
+			_, err := f.ImportAuthority(ctx, c, string(chain))
+			return err
+		},
+		server.OpListJobs: func(c policy.Caller) error { _, err := f.ListJobs(ctx, c); return err },
+		server.OpRunJob:   func(c policy.Caller) error { _, err := f.RunJob(ctx, c, "prune"); return err },
 		server.OpRevokeCertificate: func(c policy.Caller) error {
 			spare := f.issue(t, administrator(policy.RoleAdmin), request(t, workload+"/spare"))
 			_, err := f.RevokeCertificate(ctx, c, spare.Serial, server.ReasonSuperseded)
@@ -83,14 +94,16 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 	const denied = "permission_denied"
 	expect := map[server.Operation]map[string]string{
-		server.OpGetBundle:      {},
-		server.OpTrust:          {"anonymous": "unauthenticated"},
-		server.OpSign:           {"anonymous": "unauthenticated", "workload": "policy_denied", "viewer": "policy_denied", "unknown role": "policy_denied"},
-		server.OpRenew:          {"anonymous": "unauthenticated", "viewer": denied, "operator": denied, "admin": denied, "unknown role": denied},
-		server.OpRenewalInfo:    {"anonymous": "unauthenticated", "unknown role": denied},
-		server.OpGetCertificate: {"anonymous": "unauthenticated", "workload": denied, "unknown role": denied},
-		server.OpCreateEntry:    {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "unknown role": denied},
-		server.OpRunJob:         {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
+		server.OpGetBundle:        {},
+		server.OpTrust:            {"anonymous": "unauthenticated"},
+		server.OpSign:             {"anonymous": "unauthenticated", "workload": "policy_denied", "viewer": "policy_denied", "unknown role": "policy_denied"},
+		server.OpRenew:            {"anonymous": "unauthenticated", "viewer": denied, "operator": denied, "admin": denied, "unknown role": denied},
+		server.OpRenewalInfo:      {"anonymous": "unauthenticated", "unknown role": denied},
+		server.OpGetCertificate:   {"anonymous": "unauthenticated", "workload": denied, "unknown role": denied},
+		server.OpCreateEntry:      {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "unknown role": denied},
+		server.OpRequestAuthority: {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
+		server.OpImportAuthority:  {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
+		server.OpRunJob:           {"anonymous": "unauthenticated", "workload": denied, "viewer": denied, "operator": denied, "unknown role": denied},
 	}
 	for _, op := range []server.Operation{
 		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
@@ -283,4 +296,15 @@ func TestListingIsPaged(t *testing.T) {
 	if got, err := f.GetEntry(t.Context(), operator, entry); err != nil || got.SPIFFEID != workload {
 		t.Errorf("the entry is %+v: %v", got, err)
 	}
+}
+
+// adopting is an Imports that takes everything.
+type adopting struct{}
+
+func (adopting) Request(context.Context, bool, string, time.Time) (*server.AuthorityRequest, error) {
+	return &server.AuthorityRequest{}, nil
+}
+
+func (adopting) Import(context.Context, *x509.Certificate, *x509.Certificate, string, time.Time) ([]string, error) {
+	return nil, nil
 }

@@ -50,8 +50,10 @@ type Config struct {
 
 	Acks     Acks              // none: acknowledgements are not kept
 	Holdings store.PreRenewals // none: nobody's certificates are renewed by Pando itself
+	CRLs     CRLs              // none: no CRL is handed out
 	Fleet    FigureStore       // none: there are no identities to list, and no figures
 	Rotation Rotation          // none: authorities are shown without what they wait for
+	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
 
 	Orders    Orders    // none: steps are not taken by hand
@@ -84,6 +86,8 @@ type Service struct {
 	holdings    store.PreRenewals // nil: nothing is pre-renewed
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
+	crls        CRLs // nil: none is handed out
+	imports     Imports
 	jobs        Jobs
 	orders      Orders
 	incidents   Incidents
@@ -129,7 +133,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
@@ -190,7 +194,7 @@ func (s *Service) Adopt(set *ca.Set, now time.Time) error {
 			return fmt.Errorf("profile %q gives %s: %w", p.Name, p.Duration, err)
 		}
 	}
-	t, err := newTrust(set)
+	t, err := newTrust(set, s.trust.Load())
 	if err != nil {
 		return err
 	}

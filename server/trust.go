@@ -43,22 +43,30 @@ func (s *Service) IssuerCertificate(id string) ([]byte, bool) {
 type trust struct {
 	set    *ca.Set
 	bundle *Bundle
-	above  map[string]string // authority ID → PEM of the chain above its leaves
-	next   chan struct{}     // closed once another one is current
+	above  map[string]string     // authority ID → PEM of the chain above its leaves
+	crls   map[string][]*crlSlot // by authority ID and shard
+	next   chan struct{}         // closed once another one is current
 }
 
-func newTrust(set *ca.Set) (*trust, error) {
+// newTrust derives from set what requests need. The CRLs in memory are those of before, which may
+// be nil.
+func newTrust(set *ca.Set, before *trust) (*trust, error) {
 	bundle, err := newBundle(set)
 	if err != nil {
 		return nil, err
 	}
-	t := &trust{set: set, bundle: bundle, above: make(map[string]string), next: make(chan struct{})}
+	t := &trust{set: set, bundle: bundle, above: make(map[string]string), crls: make(map[string][]*crlSlot), next: make(chan struct{})}
 	for _, a := range set.Authorities() {
 		var chain strings.Builder
 		for _, der := range a.Chain() {
 			chain.WriteString(encodePEM(der))
 		}
 		t.above[a.ID()] = chain.String()
+		if before != nil && len(before.crls[a.ID()]) == a.CRLShards() {
+			t.crls[a.ID()] = before.crls[a.ID()]
+		} else {
+			t.crls[a.ID()] = newShelf(a.ID(), a.CRLShards())
+		}
 	}
 	return t, nil
 }

@@ -40,6 +40,7 @@ type Authority struct {
 	Certificate []byte // DER
 	Key         []byte // reference for ca/keystore: a sealed key or a URI; never a key in the clear. Empty once destroyed
 	StateSince  time.Time
+	CRLShards   int // of how many shards the CRL of what it signs consists; fixed when it is made, 0 and 1 mean one
 
 	// Roots only. CrossCertificate is this root's key certified by the root that was active
 	// when it was prepared, CrossParentID; chains carry it while that root is retiring or

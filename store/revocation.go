@@ -13,7 +13,7 @@ type Revocation struct {
 	NotAfter  time.Time
 	RevokedAt time.Time
 	Reason    int    // CRLReason, RFC 5280 section 5.3.1
-	Seq       uint64 // its number; filled by [RevocationLog] only
+	Seq       uint64 // its number; filled by [RevocationLog] and [Revoked] only
 }
 
 // ReasonKeyCompromise is the CRLReason of a certificate whose key is known to somebody else

@@ -102,7 +102,9 @@ type Generations interface {
 	// ReplaceGeneration makes next current if the current number is from (0: there is
 	// none) and the fence holds, and returns ErrConflict or ErrFenced otherwise. next.Number
 	// must be from+1. It waits for the insertions in flight, and each one that starts
-	// later is judged by next: see InsertBatch and ErrIssuerInactive.
+	// later is judged by next: see InsertBatch and ErrIssuerInactive. A key in a token that
+	// next holds no more is doomed; one that it holds must have been held before, or be intended
+	// or requested, or it is ErrConflict. See KeyIntents.
 	// Incidents of next that are new are declared, those with a ClosedAt are closed, and those
 	// that next does not hold stay as they are.
 	ReplaceGeneration(ctx context.Context, from uint64, next Generation, fence Fence, audits ...Audit) error
@@ -118,6 +120,39 @@ type Incidents interface {
 	// that may have renewed it, for seconds when there are millions: call it for incidents, and
 	// for what is done by hand.
 	Dependents(ctx context.Context, f DependentsFilter) (map[string]Dependents, error)
+}
+
+// KeyIntents remembers keys in tokens that nobody holds, so that none is left behind: from before
+// a key is made until a generation or a request holds it, and from when it is no longer held
+// until it is destroyed.
+//
+//	AddKeyIntent ──> intended ──> held by a generation or a request
+//	                    │ too old                 │ held no more
+//	                    v                         v
+//	                  doomed <────────────────────┘ ──> destroyed: DropKeyIntent
+//
+// A doomed key comes to be held by nobody: who looks for it with DoomKeyIntents may destroy it.
+type KeyIntents interface {
+	// AddKeyIntent notes a key that may soon exist; ErrExists.
+	AddKeyIntent(ctx context.Context, ref []byte, at time.Time) error
+	// DoomKeyIntents dooms the intents from before the given time, and returns the references of
+	// all that are doomed, the oldest first.
+	DoomKeyIntents(ctx context.Context, before time.Time) ([][]byte, error)
+	// DropKeyIntent forgets a doomed key, which no longer exists. It is idempotent, and does
+	// nothing for an intent that is not doomed.
+	DropKeyIntent(ctx context.Context, ref []byte) error
+}
+
+// AuthorityRequests keeps keys that wait for their certificates, at most one for each role.
+// ReplaceGeneration deletes the request whose key its generation holds.
+type AuthorityRequests interface {
+	// AuthorityRequest returns ErrNotFound when there is none for the role.
+	AuthorityRequest(ctx context.Context, role string) (*AuthorityRequest, error)
+	// CreateAuthorityRequest returns ErrExists when there is one for the role, and ErrConflict
+	// when its key is in a token and not intended any more.
+	CreateAuthorityRequest(ctx context.Context, r AuthorityRequest, audit Audit) error
+	// DeleteAuthorityRequest returns ErrNotFound. A key in a token is doomed by it.
+	DeleteAuthorityRequest(ctx context.Context, role string, at time.Time, audit Audit) error
 }
 
 // Watcher tells of changes.
@@ -150,6 +185,29 @@ type Acks interface {
 	Facts(ctx context.Context, now time.Time) (*Facts, error)
 }
 
+// CRLs keeps the lists that are published: of each authority and shard, the current one.
+type CRLs interface {
+	// CRLs returns all lists without their DER, ordered by authority and shard. Its cost does not
+	// grow with the revocations.
+	CRLs(ctx context.Context) ([]CRL, error)
+	// CRL returns one list; ErrNotFound.
+	CRL(ctx context.Context, authority string, shard int) (*CRL, error)
+	// CRLNumber is the number of a list, 0 when there is none. It costs little.
+	CRLNumber(ctx context.Context, authority string, shard int) (uint64, error)
+	// ReplaceCRL publishes next if the current number is from (0: there is none) and the fence
+	// holds, and returns ErrConflict or ErrFenced otherwise. next.Number must be greater than
+	// from. The list of an authority that is in no generation any more is dropped by Prune.
+	ReplaceCRL(ctx context.Context, from uint64, next CRL, fence Fence) error
+}
+
+// Revoked reads what a list has to hold.
+type Revoked interface {
+	// EachRevoked calls each for every revocation of a shard that has not been pruned, in no
+	// order, with its number. Nothing is kept in memory but the one row; each must not call the
+	// store.
+	EachRevoked(ctx context.Context, q ShardQuery, each func(Revocation)) error
+}
+
 // Audits reads the audit rows.
 type Audits interface {
 	// Audits returns at most limit rows with a Seq below before (0: the newest), newest first.
@@ -164,7 +222,7 @@ type Upkeep interface {
 	Prepare(ctx context.Context, now, until time.Time) error
 	// Prune drops records whose certificate expired before the given time (whole UTC days
 	// of them, so that it may keep some for a day longer), tokens that were used or expired
-	// before it, and JWTs that have been too old to be used for an hour. It drops no
+	// before it, and JWTs that have been too old to be used for an hour, and the CRLs of authorities that are gone. It drops no
 	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
 	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error

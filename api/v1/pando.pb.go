@@ -2051,7 +2051,13 @@ type Authority struct {
 	// Of a prepared root: live certificates whose holders follow the bundle.
 	Followers int32 `protobuf:"varint,14,opt,name=followers,proto3" json:"followers,omitempty"`
 	// Of a prepared root: those of the followers that have not acknowledged it.
-	Behind        int32 `protobuf:"varint,15,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind int32 `protobuf:"varint,15,opt,name=behind,proto3" json:"behind,omitempty"`
+	// When its CRL was issued, of several shards the earliest; unset while it publishes none.
+	CrlThisUpdate *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=crl_this_update,json=crlThisUpdate,proto3" json:"crl_this_update,omitempty"`
+	// When its CRL ends, of several shards the earliest.
+	CrlNextUpdate *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=crl_next_update,json=crlNextUpdate,proto3" json:"crl_next_update,omitempty"`
+	// Certificates on its CRL, over all shards.
+	CrlEntries    int32 `protobuf:"varint,22,opt,name=crl_entries,json=crlEntries,proto3" json:"crl_entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2187,6 +2193,27 @@ func (x *Authority) GetFollowers() int32 {
 func (x *Authority) GetBehind() int32 {
 	if x != nil {
 		return x.Behind
+	}
+	return 0
+}
+
+func (x *Authority) GetCrlThisUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CrlThisUpdate
+	}
+	return nil
+}
+
+func (x *Authority) GetCrlNextUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CrlNextUpdate
+	}
+	return nil
+}
+
+func (x *Authority) GetCrlEntries() int32 {
+	if x != nil {
+		return x.CrlEntries
 	}
 	return 0
 }
@@ -3232,6 +3259,218 @@ func (x *Incident) GetDoneAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// RequestAuthorityRequest asks for the request of an intermediate that somebody else is to sign.
+type RequestAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether to give up a request that waits already, with its key.
+	Renew         bool `protobuf:"varint,1,opt,name=renew,proto3" json:"renew,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestAuthorityRequest) Reset() {
+	*x = RequestAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestAuthorityRequest) ProtoMessage() {}
+
+func (x *RequestAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*RequestAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RequestAuthorityRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
+// RequestAuthorityResponse is a key of an intermediate that waits for its certificate.
+type RequestAuthorityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the key is for: intermediate.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Certification request (PKCS #10) in PEM.
+	Csr string `protobuf:"bytes,2,opt,name=csr,proto3" json:"csr,omitempty"`
+	// When it was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Who asked for it.
+	CreatedBy     string `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestAuthorityResponse) Reset() {
+	*x = RequestAuthorityResponse{}
+	mi := &file_v1_pando_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestAuthorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestAuthorityResponse) ProtoMessage() {}
+
+func (x *RequestAuthorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestAuthorityResponse.ProtoReflect.Descriptor instead.
+func (*RequestAuthorityResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RequestAuthorityResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RequestAuthorityResponse) GetCsr() string {
+	if x != nil {
+		return x.Csr
+	}
+	return ""
+}
+
+func (x *RequestAuthorityResponse) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *RequestAuthorityResponse) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+// ImportAuthorityRequest holds an intermediate that was signed for a request.
+type ImportAuthorityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The intermediate in PEM, and behind it its root, which may be left out when it is an authority
+	// already.
+	Chain         string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportAuthorityRequest) Reset() {
+	*x = ImportAuthorityRequest{}
+	mi := &file_v1_pando_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportAuthorityRequest) ProtoMessage() {}
+
+func (x *ImportAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*ImportAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ImportAuthorityRequest) GetChain() string {
+	if x != nil {
+		return x.Chain
+	}
+	return ""
+}
+
+// ImportAuthorityResponse is the authorities that were added.
+type ImportAuthorityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The root, if it is new, and the intermediate.
+	Authorities   []*Authority `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportAuthorityResponse) Reset() {
+	*x = ImportAuthorityResponse{}
+	mi := &file_v1_pando_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportAuthorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportAuthorityResponse) ProtoMessage() {}
+
+func (x *ImportAuthorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportAuthorityResponse.ProtoReflect.Descriptor instead.
+func (*ImportAuthorityResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ImportAuthorityResponse) GetAuthorities() []*Authority {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 // Job is work that recurs, as the replica that answers knows it.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3261,7 +3500,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3512,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[44]
+	mi := &file_v1_pando_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3525,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{44}
+	return file_v1_pando_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Job) GetName() string {
@@ -3368,7 +3607,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_v1_pando_proto_msgTypes[45]
+	mi := &file_v1_pando_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3619,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[45]
+	mi := &file_v1_pando_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3632,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{45}
+	return file_v1_pando_proto_rawDescGZIP(), []int{49}
 }
 
 // ListJobsResponse is all jobs.
@@ -3407,7 +3646,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_v1_pando_proto_msgTypes[46]
+	mi := &file_v1_pando_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3658,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[46]
+	mi := &file_v1_pando_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3671,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{46}
+	return file_v1_pando_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -3453,7 +3692,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_v1_pando_proto_msgTypes[47]
+	mi := &file_v1_pando_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3704,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[47]
+	mi := &file_v1_pando_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3717,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{47}
+	return file_v1_pando_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RunJobRequest) GetJob() string {
@@ -3519,7 +3758,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_v1_pando_proto_msgTypes[48]
+	mi := &file_v1_pando_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3770,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[48]
+	mi := &file_v1_pando_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3783,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{48}
+	return file_v1_pando_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Entry) GetId() string {
@@ -3641,7 +3880,7 @@ type CreateEntryRequest struct {
 
 func (x *CreateEntryRequest) Reset() {
 	*x = CreateEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[49]
+	mi := &file_v1_pando_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3892,7 @@ func (x *CreateEntryRequest) String() string {
 func (*CreateEntryRequest) ProtoMessage() {}
 
 func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[49]
+	mi := &file_v1_pando_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3905,7 @@ func (x *CreateEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEntryRequest.ProtoReflect.Descriptor instead.
 func (*CreateEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{49}
+	return file_v1_pando_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CreateEntryRequest) GetSpiffeId() string {
@@ -3729,7 +3968,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[50]
+	mi := &file_v1_pando_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3741,7 +3980,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[50]
+	mi := &file_v1_pando_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,7 +3993,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{50}
+	return file_v1_pando_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetEntryRequest) GetId() string {
@@ -3781,7 +4020,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_v1_pando_proto_msgTypes[51]
+	mi := &file_v1_pando_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3793,7 +4032,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[51]
+	mi := &file_v1_pando_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3806,7 +4045,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{51}
+	return file_v1_pando_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListEntriesRequest) GetSpiffeId() string {
@@ -3850,7 +4089,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_v1_pando_proto_msgTypes[52]
+	mi := &file_v1_pando_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +4101,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[52]
+	mi := &file_v1_pando_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +4114,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{52}
+	return file_v1_pando_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -3903,7 +4142,7 @@ type DeleteEntryRequest struct {
 
 func (x *DeleteEntryRequest) Reset() {
 	*x = DeleteEntryRequest{}
-	mi := &file_v1_pando_proto_msgTypes[53]
+	mi := &file_v1_pando_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3915,7 +4154,7 @@ func (x *DeleteEntryRequest) String() string {
 func (*DeleteEntryRequest) ProtoMessage() {}
 
 func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[53]
+	mi := &file_v1_pando_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3928,7 +4167,7 @@ func (x *DeleteEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntryRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntryRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{53}
+	return file_v1_pando_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeleteEntryRequest) GetId() string {
@@ -3951,7 +4190,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_v1_pando_proto_msgTypes[54]
+	mi := &file_v1_pando_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4202,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[54]
+	mi := &file_v1_pando_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4215,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{54}
+	return file_v1_pando_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CreateJoinTokenRequest) GetEntryId() string {
@@ -4010,7 +4249,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_v1_pando_proto_msgTypes[55]
+	mi := &file_v1_pando_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4022,7 +4261,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[55]
+	mi := &file_v1_pando_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4035,7 +4274,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_v1_pando_proto_rawDescGZIP(), []int{55}
+	return file_v1_pando_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4082,7 +4321,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[56]
+	mi := &file_v1_pando_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4094,7 +4333,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[56]
+	mi := &file_v1_pando_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4308,7 +4547,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x12WatchTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
 	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
-	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\x8e\x04\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\xb7\x05\n" +
 	"\tAuthority\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -4327,7 +4566,11 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bopens_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12\x12\n" +
 	"\x04live\x18\r \x01(\x05R\x04live\x12\x1c\n" +
 	"\tfollowers\x18\x0e \x01(\x05R\tfollowers\x12\x16\n" +
-	"\x06behind\x18\x0f \x01(\x05R\x06behind\"%\n" +
+	"\x06behind\x18\x0f \x01(\x05R\x06behind\x12B\n" +
+	"\x0fcrl_this_update\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\rcrlThisUpdate\x12B\n" +
+	"\x0fcrl_next_update\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\rcrlNextUpdate\x12\x1f\n" +
+	"\vcrl_entries\x18\x16 \x01(\x05R\n" +
+	"crlEntries\"%\n" +
 	"\x13GetAuthorityRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListAuthoritiesRequest\"P\n" +
@@ -4400,7 +4643,20 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x04left\x18\f \x01(\x05R\x04left\x12\x18\n" +
 	"\aoverdue\x18\r \x01(\x05R\aoverdue\x12\x19\n" +
 	"\brate_now\x18\x0e \x01(\x01R\arateNow\x123\n" +
-	"\adone_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x06doneAt\"\xf4\x02\n" +
+	"\adone_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x06doneAt\"/\n" +
+	"\x17RequestAuthorityRequest\x12\x14\n" +
+	"\x05renew\x18\x01 \x01(\bR\x05renew\"\x9a\x01\n" +
+	"\x18RequestAuthorityResponse\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x10\n" +
+	"\x03csr\x18\x02 \x01(\tR\x03csr\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x04 \x01(\tR\tcreatedBy\".\n" +
+	"\x16ImportAuthorityRequest\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\tR\x05chain\"P\n" +
+	"\x17ImportAuthorityResponse\x125\n" +
+	"\vauthorities\x18\x01 \x03(\v2\x13.pando.v1.AuthorityR\vauthorities\"\xf4\x02\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bschedule\x18\x02 \x01(\tR\bschedule\x125\n" +
@@ -4484,7 +4740,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\tGetBundle\x12\x1a.pando.v1.GetBundleRequest\x1a\x1b.pando.v1.GetBundleResponse\x12A\n" +
 	"\bGetTrust\x12\x19.pando.v1.GetTrustRequest\x1a\x1a.pando.v1.GetTrustResponse\x12I\n" +
 	"\n" +
-	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xc7\x04\n" +
+	"WatchTrust\x12\x1b.pando.v1.WatchTrustRequest\x1a\x1c.pando.v1.WatchTrustResponse0\x012\xfa\x05\n" +
 	"\x10AuthorityService\x12B\n" +
 	"\fGetAuthority\x12\x1d.pando.v1.GetAuthorityRequest\x1a\x13.pando.v1.Authority\x12V\n" +
 	"\x0fListAuthorities\x12 .pando.v1.ListAuthoritiesRequest\x1a!.pando.v1.ListAuthoritiesResponse\x12Q\n" +
@@ -4492,7 +4748,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x0fRotateAuthority\x12 .pando.v1.RotateAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12S\n" +
 	"\x11ActivateAuthority\x12\".pando.v1.ActivateAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12M\n" +
 	"\x0eTaintAuthority\x12\x1f.pando.v1.TaintAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12O\n" +
-	"\x0fRevokeAuthority\x12 .pando.v1.RevokeAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome2\xf3\x01\n" +
+	"\x0fRevokeAuthority\x12 .pando.v1.RevokeAuthorityRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12Y\n" +
+	"\x10RequestAuthority\x12!.pando.v1.RequestAuthorityRequest\x1a\".pando.v1.RequestAuthorityResponse\x12V\n" +
+	"\x0fImportAuthority\x12 .pando.v1.ImportAuthorityRequest\x1a!.pando.v1.ImportAuthorityResponse2\xf3\x01\n" +
 	"\x0fIncidentService\x12M\n" +
 	"\x0eCreateIncident\x12\x1f.pando.v1.CreateIncidentRequest\x1a\x1a.pando.v1.AuthorityOutcome\x12?\n" +
 	"\vGetIncident\x12\x1c.pando.v1.GetIncidentRequest\x1a\x12.pando.v1.Incident\x12P\n" +
@@ -4522,7 +4780,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -4568,148 +4826,160 @@ var file_v1_pando_proto_goTypes = []any{
 	(*ListIncidentsRequest)(nil),            // 41: pando.v1.ListIncidentsRequest
 	(*ListIncidentsResponse)(nil),           // 42: pando.v1.ListIncidentsResponse
 	(*Incident)(nil),                        // 43: pando.v1.Incident
-	(*Job)(nil),                             // 44: pando.v1.Job
-	(*ListJobsRequest)(nil),                 // 45: pando.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),                // 46: pando.v1.ListJobsResponse
-	(*RunJobRequest)(nil),                   // 47: pando.v1.RunJobRequest
-	(*Entry)(nil),                           // 48: pando.v1.Entry
-	(*CreateEntryRequest)(nil),              // 49: pando.v1.CreateEntryRequest
-	(*GetEntryRequest)(nil),                 // 50: pando.v1.GetEntryRequest
-	(*ListEntriesRequest)(nil),              // 51: pando.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),             // 52: pando.v1.ListEntriesResponse
-	(*DeleteEntryRequest)(nil),              // 53: pando.v1.DeleteEntryRequest
-	(*CreateJoinTokenRequest)(nil),          // 54: pando.v1.CreateJoinTokenRequest
-	(*JoinToken)(nil),                       // 55: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 56: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 57: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 58: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 59: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 60: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 61: google.protobuf.Empty
+	(*RequestAuthorityRequest)(nil),         // 44: pando.v1.RequestAuthorityRequest
+	(*RequestAuthorityResponse)(nil),        // 45: pando.v1.RequestAuthorityResponse
+	(*ImportAuthorityRequest)(nil),          // 46: pando.v1.ImportAuthorityRequest
+	(*ImportAuthorityResponse)(nil),         // 47: pando.v1.ImportAuthorityResponse
+	(*Job)(nil),                             // 48: pando.v1.Job
+	(*ListJobsRequest)(nil),                 // 49: pando.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),                // 50: pando.v1.ListJobsResponse
+	(*RunJobRequest)(nil),                   // 51: pando.v1.RunJobRequest
+	(*Entry)(nil),                           // 52: pando.v1.Entry
+	(*CreateEntryRequest)(nil),              // 53: pando.v1.CreateEntryRequest
+	(*GetEntryRequest)(nil),                 // 54: pando.v1.GetEntryRequest
+	(*ListEntriesRequest)(nil),              // 55: pando.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),             // 56: pando.v1.ListEntriesResponse
+	(*DeleteEntryRequest)(nil),              // 57: pando.v1.DeleteEntryRequest
+	(*CreateJoinTokenRequest)(nil),          // 58: pando.v1.CreateJoinTokenRequest
+	(*JoinToken)(nil),                       // 59: pando.v1.JoinToken
+	(*SignCertificatesResponse_Result)(nil), // 60: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 61: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 62: pando.v1.CreateEntryRequest.ClaimsEntry
+	(*durationpb.Duration)(nil),             // 63: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 64: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 65: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	59, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	60, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	60, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	63, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	64, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	64, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	60, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	60, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	64, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	64, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	56, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	60, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	59, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	60, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	60, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	63, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	64, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	64, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	60, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	60, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	60, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	60, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	60, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	64, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	64, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	64, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	64, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	64, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	59, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	63, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
 	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	60, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	60, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	60, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	60, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	28, // 34: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	60, // 35: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
-	38, // 36: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
-	43, // 37: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	60, // 38: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
-	43, // 39: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	60, // 40: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	60, // 41: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	60, // 42: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	60, // 43: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	60, // 44: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	60, // 45: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	60, // 46: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	59, // 47: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	44, // 48: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	57, // 49: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	60, // 50: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	58, // 51: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	48, // 52: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	59, // 53: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	60, // 54: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 55: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 56: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 57: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 58: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 59: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 60: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 61: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 62: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 63: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 64: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 65: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 66: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 67: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 68: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 69: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 70: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32, // 71: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33, // 72: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34, // 73: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35, // 74: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36, // 75: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	39, // 76: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40, // 77: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41, // 78: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	45, // 79: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	47, // 80: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	12, // 81: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	49, // 82: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	50, // 83: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	51, // 84: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	53, // 85: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	54, // 86: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 87: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 88: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 89: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 90: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 91: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 92: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 93: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 94: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 95: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 96: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 97: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 98: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 99: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 100: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37, // 101: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 102: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 103: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 104: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 105: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 106: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43, // 107: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42, // 108: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	46, // 109: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	44, // 110: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	13, // 111: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	48, // 112: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	48, // 113: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	52, // 114: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	61, // 115: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	55, // 116: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	87, // [87:117] is the sub-list for method output_type
-	57, // [57:87] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	64, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	64, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	64, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	64, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	64, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	64, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	28, // 36: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	64, // 37: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	38, // 38: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
+	43, // 39: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
+	64, // 40: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	43, // 41: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
+	64, // 42: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	64, // 43: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	64, // 44: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	64, // 45: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	64, // 46: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	64, // 47: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	28, // 48: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
+	64, // 49: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	64, // 50: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	63, // 51: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	48, // 52: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	61, // 53: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	64, // 54: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	62, // 55: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	52, // 56: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	63, // 57: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	64, // 58: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 59: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 60: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 61: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 62: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 63: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 64: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 65: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 66: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 67: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 68: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 69: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 70: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 71: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 72: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 73: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 74: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32, // 75: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33, // 76: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34, // 77: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35, // 78: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36, // 79: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44, // 80: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46, // 81: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39, // 82: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40, // 83: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41, // 84: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49, // 85: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51, // 86: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	12, // 87: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53, // 88: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54, // 89: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55, // 90: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57, // 91: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58, // 92: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 93: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 94: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 95: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 96: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 97: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 98: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 99: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 100: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 101: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 102: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 103: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 104: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 105: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 106: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37, // 107: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 108: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 109: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 110: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 111: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45, // 112: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47, // 113: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37, // 114: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43, // 115: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42, // 116: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50, // 117: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48, // 118: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	13, // 119: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52, // 120: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52, // 121: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56, // 122: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	65, // 123: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59, // 124: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	93, // [93:125] is the sub-list for method output_type
+	61, // [61:93] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -4719,7 +4989,7 @@ func file_v1_pando_proto_init() {
 	}
 	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[56].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[60].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -4729,7 +4999,7 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -769,6 +769,8 @@ const (
 	AuthorityService_ActivateAuthority_FullMethodName = "/pando.v1.AuthorityService/ActivateAuthority"
 	AuthorityService_TaintAuthority_FullMethodName    = "/pando.v1.AuthorityService/TaintAuthority"
 	AuthorityService_RevokeAuthority_FullMethodName   = "/pando.v1.AuthorityService/RevokeAuthority"
+	AuthorityService_RequestAuthority_FullMethodName  = "/pando.v1.AuthorityService/RequestAuthority"
+	AuthorityService_ImportAuthority_FullMethodName   = "/pando.v1.AuthorityService/ImportAuthority"
 )
 
 // AuthorityServiceClient is the client API for AuthorityService service.
@@ -799,6 +801,14 @@ type AuthorityServiceClient interface {
 	// RevokeAuthority has nobody trust an authority any more, and nothing that it signed. Its key
 	// is destroyed. While live certificates depend on it, it takes force. Requires the role admin.
 	RevokeAuthority(ctx context.Context, in *RevokeAuthorityRequest, opts ...grpc.CallOption) (*AuthorityOutcome, error)
+	// RequestAuthority makes a key that stays with Pando, and the request for an intermediate that
+	// a root signs which is kept elsewhere; or returns the request that waits already. Requires the
+	// role admin.
+	RequestAuthority(ctx context.Context, in *RequestAuthorityRequest, opts ...grpc.CallOption) (*RequestAuthorityResponse, error)
+	// ImportAuthority adopts an intermediate that was signed for the request. Under the active root
+	// it issues at once. With a root that is not known yet both are prepared, and activated once the
+	// root has spread. Requires the role admin.
+	ImportAuthority(ctx context.Context, in *ImportAuthorityRequest, opts ...grpc.CallOption) (*ImportAuthorityResponse, error)
 }
 
 type authorityServiceClient struct {
@@ -879,6 +889,26 @@ func (c *authorityServiceClient) RevokeAuthority(ctx context.Context, in *Revoke
 	return out, nil
 }
 
+func (c *authorityServiceClient) RequestAuthority(ctx context.Context, in *RequestAuthorityRequest, opts ...grpc.CallOption) (*RequestAuthorityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestAuthorityResponse)
+	err := c.cc.Invoke(ctx, AuthorityService_RequestAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorityServiceClient) ImportAuthority(ctx context.Context, in *ImportAuthorityRequest, opts ...grpc.CallOption) (*ImportAuthorityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportAuthorityResponse)
+	err := c.cc.Invoke(ctx, AuthorityService_ImportAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuthorityServiceServer is the server API for AuthorityService service.
 // All implementations must embed UnimplementedAuthorityServiceServer
 // for forward compatibility.
@@ -907,6 +937,14 @@ type AuthorityServiceServer interface {
 	// RevokeAuthority has nobody trust an authority any more, and nothing that it signed. Its key
 	// is destroyed. While live certificates depend on it, it takes force. Requires the role admin.
 	RevokeAuthority(context.Context, *RevokeAuthorityRequest) (*AuthorityOutcome, error)
+	// RequestAuthority makes a key that stays with Pando, and the request for an intermediate that
+	// a root signs which is kept elsewhere; or returns the request that waits already. Requires the
+	// role admin.
+	RequestAuthority(context.Context, *RequestAuthorityRequest) (*RequestAuthorityResponse, error)
+	// ImportAuthority adopts an intermediate that was signed for the request. Under the active root
+	// it issues at once. With a root that is not known yet both are prepared, and activated once the
+	// root has spread. Requires the role admin.
+	ImportAuthority(context.Context, *ImportAuthorityRequest) (*ImportAuthorityResponse, error)
 	mustEmbedUnimplementedAuthorityServiceServer()
 }
 
@@ -937,6 +975,12 @@ func (UnimplementedAuthorityServiceServer) TaintAuthority(context.Context, *Tain
 }
 func (UnimplementedAuthorityServiceServer) RevokeAuthority(context.Context, *RevokeAuthorityRequest) (*AuthorityOutcome, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) RequestAuthority(context.Context, *RequestAuthorityRequest) (*RequestAuthorityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RequestAuthority not implemented")
+}
+func (UnimplementedAuthorityServiceServer) ImportAuthority(context.Context, *ImportAuthorityRequest) (*ImportAuthorityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportAuthority not implemented")
 }
 func (UnimplementedAuthorityServiceServer) mustEmbedUnimplementedAuthorityServiceServer() {}
 func (UnimplementedAuthorityServiceServer) testEmbeddedByValue()                          {}
@@ -1085,6 +1129,42 @@ func _AuthorityService_RevokeAuthority_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorityService_RequestAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RequestAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).RequestAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_RequestAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).RequestAuthority(ctx, req.(*RequestAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorityService_ImportAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorityServiceServer).ImportAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorityService_ImportAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorityServiceServer).ImportAuthority(ctx, req.(*ImportAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuthorityService_ServiceDesc is the grpc.ServiceDesc for AuthorityService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1119,6 +1199,14 @@ var AuthorityService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeAuthority",
 			Handler:    _AuthorityService_RevokeAuthority_Handler,
+		},
+		{
+			MethodName: "RequestAuthority",
+			Handler:    _AuthorityService_RequestAuthority_Handler,
+		},
+		{
+			MethodName: "ImportAuthority",
+			Handler:    _AuthorityService_ImportAuthority_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -34,6 +34,7 @@ type Options struct {
 	IntermediateKey ca.KeyAlgorithm // default P-256
 	Lifetime        time.Duration   // of the intermediate; default 180 days
 	URLs            ca.URLs
+	CRLShards       int // of the intermediate
 	Organization    string
 }
 
@@ -69,7 +70,7 @@ func New(tb testing.TB, o Options) *CA {
 			{ID: ca.AuthorityID(root), Role: ca.RoleRoot, State: ca.StateActive, Certificate: root.Raw, Signer: rootKey},
 			{
 				ID: ca.AuthorityID(issuer), Role: ca.RoleIntermediate, State: ca.StateActive,
-				ParentID: ca.AuthorityID(root), Certificate: issuer.Raw, Signer: issuerKey,
+				ParentID: ca.AuthorityID(root), Certificate: issuer.Raw, Signer: issuerKey, CRLShards: o.CRLShards,
 			},
 		},
 	}

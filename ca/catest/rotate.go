@@ -25,7 +25,7 @@ func (c *CA) Prepare(tb testing.TB) *CA {
 	root, err := ca.NewRoot(cfg)
 	must(tb, err)
 	cross, err := ca.CrossSign(ca.CrossConfig{
-		TrustDomain: c.config.TrustDomain, Root: root, Parent: parent, ParentSigner: old.Signer,
+		TrustDomain: c.config.TrustDomain, Root: root, Parent: parent, ParentSigner: old.Signer, URLs: c.config.URLs,
 	})
 	must(tb, err)
 	next := c.next()
@@ -52,15 +52,16 @@ func (c *CA) Activate(tb testing.TB) *CA {
 	all[prepared].State = ca.StateActive
 	parent := parse(tb, all[prepared].Certificate)
 	key := Key(tb, ca.ECDSAP256)
+	old := c.config.Authorities[c.active(ca.RoleIntermediate)]
 	issuer, err := ca.NewIntermediate(ca.IntermediateConfig{
 		TrustDomain: c.config.TrustDomain, PublicKey: key.Public(), Parent: parent, ParentSigner: all[prepared].Signer,
-		NotBefore: c.now, NotAfter: parse(tb, c.config.Authorities[c.active(ca.RoleIntermediate)].Certificate).NotAfter,
+		NotBefore: c.now, NotAfter: parse(tb, old.Certificate).NotAfter,
 		URLs: c.config.URLs,
 	})
 	must(tb, err)
 	next.config.Authorities = append(all, ca.AuthorityConfig{
 		ID: ca.AuthorityID(issuer), Role: ca.RoleIntermediate, State: ca.StateActive,
-		ParentID: all[prepared].ID, Certificate: issuer.Raw, Signer: key,
+		ParentID: all[prepared].ID, Certificate: issuer.Raw, Signer: key, CRLShards: old.CRLShards,
 	})
 	return next.open(tb)
 }

@@ -43,20 +43,11 @@ func ParseSealKey(text string) ([sealKeySize]byte, error) {
 // write or execute is refused: the key in it is no secret any more.
 func ReadSealKey(path string) ([sealKeySize]byte, error) {
 	var none [sealKeySize]byte
-	f, err := os.Open(path)
+	f, err := openSecret(path)
 	if err != nil {
 		return none, fmt.Errorf("read seal key: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return none, fmt.Errorf("read seal key: %w", err)
-	case !info.Mode().IsRegular():
-		return none, fmt.Errorf("read seal key: %s is not a regular file", path)
-	case info.Mode().Perm()&othersMayRead != 0:
-		return none, fmt.Errorf("read seal key: %s has mode %04o, want %04o: others may read it", path, info.Mode().Perm(), sealKeyMode)
-	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSealFile))
 	if err != nil {
 		return none, fmt.Errorf("read seal key: %w", err)

@@ -99,6 +99,9 @@ func Join(td TrustDomain, segments ...string) (ID, error) {
 // String returns the ID as a URI, or "" for the zero value.
 func (id ID) String() string { return id.text }
 
+// MarshalText writes what String returns, for JSON and for logs.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.text), nil }
+
 // IsZero reports whether id is none.
 func (id ID) IsZero() bool { return id.text == "" }
 

@@ -2,6 +2,7 @@ package spiffeid
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -258,4 +259,13 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("go-spiffe accepts %q, we say: %v", text, err)
 		}
 	})
+}
+
+func TestAnIDIsATextInJSON(t *testing.T) {
+	for text, want := range map[string]string{"spiffe://example.org/web": `"spiffe://example.org/web"`, "": `""`} {
+		id, _ := Parse(text) // the zero ID has a text, too
+		if got, err := json.Marshal(id); err != nil || string(got) != want {
+			t.Errorf("%q is %s, %v", text, got, err)
+		}
+	}
 }

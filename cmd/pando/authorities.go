@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -15,46 +14,8 @@ import (
 	"github.com/pando-ca/pando/store"
 )
 
-// sealKeyVariable holds the seal key itself, for those who keep secrets in the environment.
-const sealKeyVariable = "PANDO_SEAL_KEY"
-
 // errNoCA says that there is nothing to serve. Only init makes a CA.
 var errNoCA = errors.New("the database holds no CA: make one with pando init")
-
-// vault opens what is sealed in the database.
-type vault struct {
-	sealer *keystore.Sealer
-	keys   *keystore.Keys
-}
-
-func newVault(key [32]byte) (*vault, error) {
-	sealer, err := keystore.NewSealer(key)
-	if err != nil {
-		return nil, fmt.Errorf("seal key: %w", err)
-	}
-	return &vault{sealer, keystore.New(sealer)}, nil
-}
-
-// openVault takes the seal key from text, the value of PANDO_SEAL_KEY, or, when that is
-// empty, from the file.
-func openVault(text, file string) (*vault, error) {
-	var key [32]byte
-	var err error
-	if text != "" {
-		if key, err = keystore.ParseSealKey(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", sealKeyVariable, err)
-		}
-		return newVault(key)
-	}
-	key, err = keystore.ReadSealKey(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no seal key: neither %s nor the file %s", sealKeyVariable, file)
-	case err != nil:
-		return nil, err
-	}
-	return newVault(key)
-}
 
 // windowLabel says where the window key belongs, as ca.KeyLabel does for the keys of authorities:
 // a sealed key cannot be moved to another place, or another CA's database.
@@ -74,15 +35,25 @@ func newGeneration(v *vault, cfg *config, td spiffeid.TrustDomain, now time.Time
 	if err != nil {
 		return store.Generation{}, err
 	}
+	return v.firstGeneration(td, now, rootRow, intermediateRow)
+}
+
+// firstGeneration holds these authorities, and a window key of its own.
+func (v *vault) firstGeneration(td spiffeid.TrustDomain, now time.Time, authorities ...store.Authority) (store.Generation, error) {
 	windowKey := make([]byte, windowKeySize)
 	rand.Read(windowKey) // never fails; see crypto/rand
 	sealed, err := v.sealer.Seal(windowKey, windowLabel(td))
 	if err != nil {
 		return store.Generation{}, fmt.Errorf("seal window key: %w", err)
 	}
+	for i := range authorities {
+		if authorities[i].Role == string(ca.RoleRoot) {
+			authorities[i].Sequence = firstSequence
+		}
+	}
 	return store.Generation{
 		Number: 1, TrustDomain: td.String(), Sequence: firstSequence, PublishedAt: now, WindowKey: sealed,
-		Authorities: []store.Authority{rootRow, intermediateRow},
+		Authorities: authorities,
 	}, nil
 }
 
@@ -121,18 +92,16 @@ func (v *vault) newIntermediate(cfg *config, td spiffeid.TrustDomain, root *pare
 	if err != nil {
 		return store.Authority{}, err
 	}
-	return newAuthority(cert, ca.RoleIntermediate, ca.AuthorityID(root.cert), ref, now), nil
+	row := newAuthority(cert, ca.RoleIntermediate, ca.AuthorityID(root.cert), ref, now)
+	row.CRLShards = cfg.CRL.Shards
+	return row, nil
 }
 
 func newAuthority(cert *x509.Certificate, role ca.Role, parentID string, key []byte, now time.Time) store.Authority {
-	a := store.Authority{
+	return store.Authority{
 		ID: ca.AuthorityID(cert), Role: string(role), State: string(ca.StateActive), ParentID: parentID,
 		Certificate: cert.Raw, Key: key, StateSince: now,
 	}
-	if role == ca.RoleRoot {
-		a.Sequence = firstSequence
-	}
-	return a
 }
 
 // firstSequence is that of the first trust bundle.
@@ -168,7 +137,7 @@ func openSet(v *vault, cfg *config, gen *store.Generation, now time.Time) (*ca.S
 	for _, row := range gen.Authorities {
 		authority := ca.AuthorityConfig{
 			ID: row.ID, Role: ca.Role(row.Role), State: ca.State(row.State), ParentID: row.ParentID, Certificate: row.Certificate,
-			CrossParentID: row.CrossParentID, CrossCertificate: row.CrossCertificate,
+			CrossParentID: row.CrossParentID, CrossCertificate: row.CrossCertificate, CRLShards: row.CRLShards,
 		}
 		if len(row.Key) > 0 { // a root may be kept elsewhere; a retired one has no key any more
 			if authority.Signer, err = v.keys.Open(row.Key, ca.KeyLabel(td, authority.Role)); err != nil {

@@ -33,6 +33,10 @@ type authorityJSON struct {
 	Live        int32     `json:"live,omitempty"`
 	Followers   int32     `json:"followers,omitempty"`
 	Behind      int32     `json:"behind,omitempty"`
+
+	CRLThisUpdate time.Time `json:"crl_this_update,omitzero"`
+	CRLNextUpdate time.Time `json:"crl_next_update,omitzero"`
+	CRLEntries    int32     `json:"crl_entries,omitempty"`
 }
 
 // authorityListJSON is all authorities.
@@ -42,9 +46,11 @@ type authorityListJSON struct {
 
 func newAuthorityCommand(io stdio) *cobra.Command {
 	connection := &connectionFlags{}
-	group := newGroup("authority", "Look at the roots and intermediates, and rotate them by hand",
+	group := newGroup("authority", "Look at the roots and intermediates, rotate them by hand, import some",
 		newAuthorityListCommand(io, connection),
 		newAuthorityShowCommand(io, connection),
+		newAuthorityCSRCommand(io, connection),
+		newAuthorityImportCommand(io, connection),
 		newAuthorityPrepareCommand(io, connection),
 		newAuthorityRotateCommand(io, connection),
 		newAuthorityActivateCommand(io, connection),
@@ -168,6 +174,11 @@ func authorityResult(a authorityJSON, now time.Time) result {
 		}
 		fact(w, "Not before", timeText(a.NotBefore, now))
 		fact(w, "Not after", timeText(a.NotAfter, now))
+		if !a.CRLThisUpdate.IsZero() {
+			fact(w, "CRL issued", timeText(a.CRLThisUpdate, now))
+			fact(w, "CRL good until", timeText(a.CRLNextUpdate, now))
+			fact(w, "CRL entries", strconv.Itoa(int(a.CRLEntries)))
+		}
 		describeX509(w, a.Certificate)
 	}}
 }

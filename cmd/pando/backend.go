@@ -25,11 +25,15 @@ type database interface {
 	store.RevocationLog
 	store.Generations
 	store.Incidents
+	store.KeyIntents
+	store.AuthorityRequests
 	store.Watcher
 	store.Leases
 	store.Acks
 	store.PreRenewals
 	server.FigureStore
+	store.CRLs
+	store.Revoked
 	store.Upkeep
 	store.Health
 	server.EntryStore

@@ -40,6 +40,12 @@ func usageText(certificate *x509.Certificate) string {
 	if certificate.KeyUsage&x509.KeyUsageKeyAgreement != 0 {
 		names = append(names, "keyAgreement")
 	}
+	if certificate.KeyUsage&x509.KeyUsageCertSign != 0 {
+		names = append(names, "keyCertSign")
+	}
+	if certificate.KeyUsage&x509.KeyUsageCRLSign != 0 {
+		names = append(names, "cRLSign")
+	}
 	for _, usage := range certificate.ExtKeyUsage {
 		switch usage {
 		case x509.ExtKeyUsageServerAuth:

@@ -22,11 +22,13 @@ type config struct {
 	// RefreshHint is how often holders of the trust bundle are told to look for a new one.
 	RefreshHint duration `yaml:"refresh_hint"`
 
+	Keys      keysConfig      `yaml:"keys"`
 	Listen    listenConfig    `yaml:"listen"`
 	Serving   servingConfig   `yaml:"serving"`
 	URLs      urlsConfig      `yaml:"urls"`
 	Lifetimes lifetimesConfig `yaml:"lifetimes"`
 	Rotation  rotationConfig  `yaml:"rotation"`
+	CRL       crlConfig       `yaml:"crl"`
 
 	PreRenewal preRenewalConfig `yaml:"pre_renewal"`
 	Figures    figuresConfig    `yaml:"figures"`
@@ -46,12 +48,24 @@ type config struct {
 	Issuers []issuerConfig `yaml:"issuers"`
 }
 
+// keysConfig is where the keys of new authorities are made. Those that are there are found where
+// they are.
+type keysConfig struct {
+	Backend string `yaml:"backend"` // sealed: in the database, under the seal key; pkcs11: in the token
+	// URI names a PKCS #11 module and a token, and holds no PIN. It is needed as long as a key
+	// is in the token, whatever the backend.
+	URI string `yaml:"uri"`
+	// PINFile holds the PIN. The environment variable PANDO_PKCS11_PIN, which holds the PIN itself,
+	// comes first.
+	PINFile string `yaml:"pin_file"`
+}
+
 // listenConfig is the addresses of the doors, as host:port. An empty host means all
 // addresses; an empty string closes the door.
 type listenConfig struct {
 	REST    string `yaml:"rest"`    // REST over TLS
 	GRPC    string `yaml:"grpc"`    // gRPC over TLS
-	Public  string `yaml:"public"`  // trust bundle and issuer certificates over plain HTTP
+	Public  string `yaml:"public"`  // trust bundle, issuer certificates and CRLs over plain HTTP
 	Metrics string `yaml:"metrics"` // metrics and health over plain HTTP
 }
 
@@ -63,10 +77,18 @@ type servingConfig struct {
 }
 
 // urlsConfig is the URLs in certificates. {authority} stands for the ID of the authority that
-// signed; an empty template leaves the extension out.
+// signed, and {shard} for the shard of its CRL; an empty template leaves the extension out.
 type urlsConfig struct {
 	Issuer string `yaml:"issuer"` // AIA caIssuers
 	CRL    string `yaml:"crl"`    // CRL distribution point
+}
+
+// crlConfig is how certificate revocation lists are published. Every replica looks; one at a time
+// publishes.
+type crlConfig struct {
+	Shards   int      `yaml:"shards"`   // of the CRL of a new intermediate
+	Period   duration `yaml:"period"`   // after which a list is published again although nothing has changed
+	Schedule string   `yaml:"schedule"` // how often it is looked whether a list is due
 }
 
 // lifetimesConfig is how long new authorities live.
@@ -178,12 +200,14 @@ type issuerConfig struct {
 func defaultConfig() config {
 	return config{
 		RefreshHint: duration(5 * time.Minute),
+		Keys:        keysConfig{Backend: keysSealed},
 		Listen:      listenConfig{REST: ":8443", GRPC: ":8444", Public: ":8080", Metrics: ":9464"},
 		Serving:     servingConfig{DNSNames: []string{"localhost"}, Profile: "workload"},
 		Lifetimes:   lifetimesConfig{Root: duration(3 * 365 * day), Intermediate: duration(180 * day)},
 		Rotation: rotationConfig{
 			Schedule: "@every 10s", Skew: duration(5 * time.Minute), Lease: duration(time.Minute),
 		},
+		CRL:        crlConfig{Shards: 16, Period: duration(time.Hour), Schedule: "@every 5s"},
 		PreRenewal: preRenewalConfig{Schedule: "@every 30s", Rate: 100},
 		Figures:    figuresConfig{Schedule: "@every 1m"},
 		Limits: limitsConfig{

@@ -147,6 +147,11 @@ func (c *config) trustDomain() (spiffeid.TrustDomain, error) {
 // urls are the URL templates in certificates.
 func (c *config) urls() ca.URLs { return ca.URLs{Issuer: c.URLs.Issuer, CRL: c.URLs.CRL} }
 
+// crlPolicy is when and where CRLs are published.
+func (c *config) crlPolicy() rotation.CRLPolicy {
+	return rotation.CRLPolicy{Period: time.Duration(c.CRL.Period), URLs: c.urls()}
+}
+
 // rotationPolicy is when authorities are replaced. By default each is active for a third of its
 // lifetime, or for as long as it covers what it has to if that is shorter.
 func (c *config) rotationPolicy(profiles []policy.Profile) rotation.Policy {

@@ -80,6 +80,9 @@ func (c *config) resolve(dir string) error {
 		c.SealKeyFile = filepath.Join(c.Data, "seal.key")
 	}
 	c.SealKeyFile = from(dir, c.SealKeyFile)
+	if c.Keys.PINFile != "" {
+		c.Keys.PINFile = from(dir, c.Keys.PINFile)
+	}
 	if c.Debug.CPUProfile != "" {
 		c.Debug.CPUProfile = from(dir, c.Debug.CPUProfile)
 	}

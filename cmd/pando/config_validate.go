@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
 )
@@ -45,10 +46,11 @@ func (c *config) Validate() error {
 	p.add("trust_domain", err)
 	p.add("database", validDatabase(c.Database))
 	p.check(c.RefreshHint >= duration(time.Second) && c.RefreshHint <= duration(day), "refresh_hint", "%s is not between 1s and 1d", c.RefreshHint)
+	c.Keys.validate(&p)
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
-	p.add("urls.crl", validTemplate(c.URLs.CRL))
+	p.add("urls.crl", c.validCRLTemplate())
 	c.validateLimits(&p)
 	p.check(c.Log.Format == "json" || c.Log.Format == "text", "log.format", "%q is none of json, text", c.Log.Format)
 	_, err = c.Log.level()
@@ -72,6 +74,18 @@ func (c *config) Validate() error {
 		p.add("rotation", c.rotationPolicy(profiles).Validate())
 	}
 	return errors.Join(p...)
+}
+
+func (k *keysConfig) validate(p *problems) {
+	p.check(k.Backend == keysSealed || k.Backend == keysPKCS11, "keys.backend", "%q is none of %s, %s", k.Backend, keysSealed, keysPKCS11)
+	switch {
+	case k.URI != "":
+		p.add("keys.uri", keystore.ValidTokenURI(k.URI)) // which does not repeat it: a PIN may be in it
+	case k.Backend == keysPKCS11:
+		p.check(false, "keys.uri", "is required with backend %s", keysPKCS11)
+	default:
+		p.check(k.PINFile == "", "keys.pin_file", "is of no use without keys.uri")
+	}
 }
 
 func (l *listenConfig) validate(p *problems) {
@@ -129,6 +143,8 @@ func (c *config) validateLimits(p *problems) {
 		{"lifetimes.root", c.Lifetimes.Root.seconds(), 1, longest.Seconds(), "between 1s and 50 years"},
 		{"lifetimes.intermediate", c.Lifetimes.Intermediate.seconds(), 1, c.Lifetimes.Root.seconds(), "between 1s and lifetimes.root"},
 		{"pre_renewal.rate", c.PreRenewal.Rate, 0.01, 1e6, "between 0.01 and 1000000"},
+		{"crl.shards", float64(c.CRL.Shards), 1, ca.MaxCRLShards, fmt.Sprintf("between 1 and %d", ca.MaxCRLShards)},
+		{"crl.period", c.CRL.Period.seconds(), 1, (7 * day).Seconds(), "between 1s and 7d"},
 		{"limits.identity_rate", c.Limits.IdentityRate, 0, 1e9, "0 or more"},
 		{"limits.identity_burst", float64(c.Limits.IdentityBurst), 0, 1e9, "0 or more"},
 		{"limits.address_rate", c.Limits.AddressRate, 0, 1e9, "0 or more"},
@@ -171,6 +187,20 @@ func (c *config) validateIssuers(p *problems) {
 		}
 		p.add(key, c.Issuers[i].authConfig().Validate())
 	}
+}
+
+// validCRLTemplate judges the URL template of CRLs, and what in it tells the lists apart.
+func (c *config) validCRLTemplate() error {
+	if err := validTemplate(c.URLs.CRL); err != nil || c.URLs.CRL == "" {
+		return err
+	}
+	if !strings.Contains(c.URLs.CRL, "{authority}") {
+		return fmt.Errorf("%q lacks {authority}: each authority has a list of its own", c.URLs.CRL)
+	}
+	if c.CRL.Shards > 1 && !strings.Contains(c.URLs.CRL, "{shard}") {
+		return fmt.Errorf("%q lacks {shard}, and crl.shards is %d", c.URLs.CRL, c.CRL.Shards)
+	}
+	return nil
 }
 
 // level is the least level that is logged.

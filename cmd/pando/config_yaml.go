@@ -16,7 +16,7 @@ const maxConfigSize = 1 << 20
 
 // parseConfig reads YAML into cfg, over what it holds already. Unknown keys, keys that appear
 // twice, aliases and a second document are errors. name is that of the file, for messages.
-func parseConfig(cfg *config, name string, text []byte) error {
+func parseConfig[T any](cfg *T, name string, text []byte) error {
 	if len(text) > maxConfigSize {
 		return fmt.Errorf("%s: is larger than %d octets", name, maxConfigSize)
 	}
@@ -30,7 +30,7 @@ func parseConfig(cfg *config, name string, text []byte) error {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: holds more than one YAML document", name)
 	}
-	if err := checkKeys(document.Content[0], reflect.TypeFor[config](), ""); err != nil {
+	if err := checkKeys(document.Content[0], reflect.TypeFor[T](), ""); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if err := document.Decode(cfg); err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pando-ca/pando/ca/keystore"
 )
 
 func newConfigCommand(io stdio) *cobra.Command {
@@ -52,6 +54,9 @@ func (s *configSource) flags(cmd *cobra.Command) {
 // writeConfig prints a configuration without its secrets.
 func writeConfig(out io.Writer, cfg config, format string) error {
 	cfg.Database = redactDatabase(cfg.Database)
+	if cfg.Keys.URI != "" && keystore.ValidTokenURI(cfg.Keys.URI) != nil {
+		cfg.Keys.URI = "(not shown: not valid, and there may be a PIN in it)"
+	}
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return fmt.Errorf("print configuration: %w", err)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pando-ca/pando/internal/durable"
 )
 
 // savedContext is how to reach one Pando server, and as whom. Paths are absolute, or relative
@@ -77,7 +79,7 @@ func (f *contextFile) write(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("context file: %w", err)
 	}
-	if err := replaceFile(path, data, 0o600); err != nil {
+	if err := durable.ReplaceFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("context file: %w", err)
 	}
 	return nil

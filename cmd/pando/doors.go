@@ -53,7 +53,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.health = newHealth(d.db, d.service, d.serving, rpcServer, d.log)
+	d.health = newHealth(d, rpcServer)
 	d.health.check(ctx)
 
 	listen := &d.cfg.Listen
@@ -155,7 +155,7 @@ func (d *daemon) openRPC(address string, s *rpc.Server) error {
 
 // openMetrics opens the door for metrics and health. An empty address leaves it closed.
 func (d *daemon) openMetrics(address string) error {
-	d.metrics.Watch(metrics.Sources{Trust: d.service, Jobs: d.scheduler, Leader: d.rotator, Fleet: d.service, Serving: d.serving.Leaf})
+	d.metrics.Watch(metrics.Sources{Trust: d.service, Jobs: d.scheduler, Leader: d.rotator, Fleet: d.service, CRLs: d.publisher, Serving: d.serving.Leaf})
 	if address == "" {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/internal/durable"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/store"
 )
@@ -61,10 +62,10 @@ func (o *initOptions) makeAdministrator(ctx context.Context, db database, set *c
 		return nil, fmt.Errorf("administrator's key: %w", err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	if err := replaceFile(o.path(o.admin+".key"), text, 0o600); err != nil {
+	if err := durable.ReplaceFile(o.path(o.admin+".key"), text, 0o600); err != nil {
 		return nil, fmt.Errorf("administrator's key: %w", err)
 	}
-	if err := replaceFile(o.path(o.admin+".crt"), []byte(issued.Chain), 0o644); err != nil {
+	if err := durable.ReplaceFile(o.path(o.admin+".crt"), []byte(issued.Chain), 0o644); err != nil {
 		return nil, fmt.Errorf("administrator's certificate: %w", err)
 	}
 	block, _ := pem.Decode([]byte(issued.PEM))

@@ -31,6 +31,7 @@ type initResult struct {
 	Admin       *madeAdmin `json:"administrator,omitempty"`
 	Context     string     `json:"context,omitempty"`
 	ContextNote string     `json:"-"`
+	Request     string     `json:"request,omitempty"` // file with the request that waits for its certificate
 }
 
 // madeCert is one authority of the result.
@@ -98,6 +99,10 @@ func (o *initOptions) existing(ctx context.Context, now time.Time, refusal error
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
 	gen, err := db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refusal
@@ -118,6 +123,9 @@ func (r *initResult) write(out io.Writer, format string) error {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
+	}
+	if r.Request != "" {
+		return r.writeWaiting(out)
 	}
 	var b strings.Builder
 	row := func(name, format string, args ...any) {

@@ -16,6 +16,7 @@ import (
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/internal/durable"
 	"github.com/pando-ca/pando/store"
 )
 
@@ -57,6 +58,13 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
+	if waits, err := o.request(ctx, db, v, now); waits != nil || err != nil {
+		return waits, err
+	}
 	set, err := o.generation(ctx, db, v, now)
 	if err != nil {
 		return nil, err
@@ -74,7 +82,7 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 	if err := os.Remove(o.path(claimName)); err != nil {
 		return nil, fmt.Errorf("finish: %w", err)
 	}
-	return result, flushDir(o.cfg.Data)
+	return result, durable.FlushDir(o.cfg.Data)
 }
 
 func (o *initOptions) path(name string) string { return filepath.Join(o.cfg.Data, name) }
@@ -165,7 +173,7 @@ func (o *initOptions) claim(claimed bool) (release func(), err error) {
 		return nil, fmt.Errorf("claim data directory: %w", err)
 	}
 	release = func() { file.Close() } // nothing is written any more; this unlocks
-	if err := lockFile(file); err != nil {
+	if err := durable.Lock(file); err != nil {
 		release()
 		return nil, fmt.Errorf("another init is at work in %s: %w", o.cfg.Data, err)
 	}
@@ -174,7 +182,7 @@ func (o *initOptions) claim(claimed bool) (release func(), err error) {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = flushDir(o.cfg.Data)
+		err = durable.FlushDir(o.cfg.Data)
 	}
 	if err != nil {
 		release()
@@ -221,9 +229,11 @@ func (o *initOptions) generation(ctx context.Context, db database, v *vault, now
 	gen, err := db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		gen, err = o.createGeneration(ctx, db, v, td, now)
+	} else {
+		err = describeDatabase(err)
 	}
 	if err != nil {
-		return nil, describeDatabase(err)
+		return nil, err
 	}
 	set, err := openSet(v, &o.cfg, gen, now)
 	if err != nil {
@@ -233,7 +243,7 @@ func (o *initOptions) generation(ctx context.Context, db database, v *vault, now
 }
 
 func (o *initOptions) createGeneration(ctx context.Context, db database, v *vault, td spiffeid.TrustDomain, now time.Time) (*store.Generation, error) {
-	gen, err := newGeneration(v, &o.cfg, td, now)
+	gen, err := o.newGeneration(ctx, db, v, td, now)
 	if err != nil {
 		return nil, err
 	}
@@ -248,9 +258,10 @@ func (o *initOptions) createGeneration(ctx context.Context, db database, v *vaul
 		},
 	})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		return nil, err
+		return nil, describeDatabase(err)
 	}
-	return db.Generation(ctx)
+	made, err := db.Generation(ctx)
+	return made, describeDatabase(err)
 }
 
 // writeFiles writes what can be written again at any time.
@@ -259,10 +270,10 @@ func (o *initOptions) writeFiles(set *ca.Set) error {
 	for _, root := range set.Roots() {
 		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
-	if err := replaceFile(o.path(caBundleName), bundle, 0o644); err != nil {
+	if err := durable.ReplaceFile(o.path(caBundleName), bundle, 0o644); err != nil {
 		return fmt.Errorf("trust bundle: %w", err)
 	}
-	if err := replaceFile(o.path(configName), o.configText(), 0o600); err != nil {
+	if err := durable.ReplaceFile(o.path(configName), o.configText(), 0o600); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return nil

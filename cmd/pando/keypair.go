@@ -16,6 +16,7 @@ import (
 	"os"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/internal/durable"
 )
 
 // newKey makes a key of a kind that Pando certifies.
@@ -95,12 +96,12 @@ func loadKeyPair(certificatePath, keyPath string) (*tls.Certificate, error) {
 // finds it.
 func replaceKeyPair(certificatePath, keyPath string, chain, key []byte) error {
 	if certificatePath == keyPath {
-		return replaceFile(certificatePath, append(bytes.Clone(key), chain...), 0o600)
+		return durable.ReplaceFile(certificatePath, append(bytes.Clone(key), chain...), 0o600)
 	}
-	if err := replaceFile(certificatePath+nextSuffix, chain, 0o644); err != nil {
+	if err := durable.ReplaceFile(certificatePath+nextSuffix, chain, 0o644); err != nil {
 		return err
 	}
-	if err := replaceFile(keyPath, key, 0o600); err != nil {
+	if err := durable.ReplaceFile(keyPath, key, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(certificatePath+nextSuffix, certificatePath)

@@ -1,6 +1,6 @@
 // Command pando is the certificate authority and its command line: it makes a CA (init), runs
 // it (serve), administers it over the REST API (entry, token, cert), and obtains certificates
-// for workloads that do not link the client library (get).
+// for workloads that do not link the client library (get, agent).
 //
 // This package holds flags, configuration and wiring, one file per command; everything else
 // is in the packages that it imports. Nobody imports it.

@@ -97,6 +97,10 @@ func (o *initOptions) recover(ctx context.Context, now time.Time) (*recovered, e
 		return nil, err
 	}
 	defer db.Close()
+	if err := v.openToken(&o.cfg.Keys, db); err != nil {
+		return nil, err
+	}
+	defer v.close()
 	gen, err := db.Generation(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errNoCA

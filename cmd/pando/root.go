@@ -77,7 +77,9 @@ func run(ctx context.Context, args []string, io stdio) int {
 // newRootCommand builds the tree of commands. Each command is made in a file of its own.
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
+		newAgentCommand(io),
 		newAuthorityCommand(io),
+		newCeremonyCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),
 		newInitCommand(io),
@@ -87,12 +89,16 @@ func newRootCommand(io stdio) *cobra.Command {
 		newConfigCommand(io),
 		newContextCommand(io),
 		newEntryCommand(io),
+		newForgetKeyCommand(io),
 		newGetCommand(io),
 		newHealthCommand(io),
 		newIdentityCommand(io),
 		newIncidentCommand(io),
+		newInspectCommand(io),
+		newProbeCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
+		newVerifyCommand(io),
 		newVersionCommand(io),
 	)
 	strict := root.RunE

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -205,8 +206,14 @@ func newTokens(t *testing.T, url string, n int) []string {
 	return tokens
 }
 
+// tokenStore is where entries and tokens are.
+type tokenStore interface {
+	CreateEntry(context.Context, store.Entry, store.Audit) error
+	CreateToken(context.Context, store.Token, store.Audit) error
+}
+
 // newToken makes an entry, and a join token for it.
-func newToken(t *testing.T, db *postgres.Store, entry store.Entry) string {
+func newToken(t *testing.T, db tokenStore, entry store.Entry) string {
 	t.Helper()
 	entry.Method, entry.CreatedAt, entry.CreatedBy = "join_token", time.Now(), "test"
 	secret := sha256.Sum256([]byte(entry.ID))

@@ -33,6 +33,7 @@ type daemon struct {
 	auth      *auth.Authenticator
 	vault     *vault
 	rotator   *rotation.Rotator
+	publisher *rotation.Publisher
 	scheduler *rotation.Scheduler
 	leased    []*rotation.Leased
 	serving   *server.Serving
@@ -53,6 +54,7 @@ func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.L
 	d.vault = vault
 	steps := []func(context.Context) error{
 		d.openStore,
+		func(context.Context) error { return vault.openToken(&cfg.Keys, d.db) },
 		func(ctx context.Context) error { return d.openRotation(ctx, vault) },
 		func(ctx context.Context) error { return d.openService(ctx, vault) },
 		d.openAuth,
@@ -105,9 +107,14 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	for _, issuer := range d.cfg.Issuers {
 		issuers = append(issuers, issuer.Name)
 	}
+	importer, err := newImporter(d.cfg, d.db, v)
+	if err != nil {
+		return err
+	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
-		Acks: d.db, Holdings: d.db, Fleet: d.db, Rotation: authorityStatus{d.rotator}, Jobs: jobStatus{d.scheduler},
+		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, Imports: imports{importer},
+		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler},
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
@@ -204,6 +211,9 @@ func (d *daemon) close() error {
 	}
 	if d.batcher != nil {
 		d.batcher.Close()
+	}
+	if err := d.vault.close(); err != nil {
+		errs = append(errs, fmt.Errorf("close token: %w", err))
 	}
 	if d.db != nil {
 		if err := d.db.Close(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/rpc"
 	"github.com/pando-ca/pando/store"
@@ -28,6 +29,7 @@ type health struct {
 	database store.Health
 	service  *server.Service
 	serving  *server.Serving
+	keys     *keystore.Keys
 	grpc     *rpc.Server // is told, for the health service of gRPC
 	log      *slog.Logger
 
@@ -43,8 +45,8 @@ type report struct {
 	Checks map[string]string `json:"checks"`
 }
 
-func newHealth(database store.Health, service *server.Service, serving *server.Serving, grpc *rpc.Server, log *slog.Logger) *health {
-	h := &health{database: database, service: service, serving: serving, grpc: grpc, log: log}
+func newHealth(d *daemon, grpc *rpc.Server) *health {
+	h := &health{database: d.db, service: d.service, serving: d.serving, keys: d.vault.keys, grpc: grpc, log: d.log}
 	h.current.Store(&report{Checks: map[string]string{}})
 	return h
 }
@@ -96,6 +98,7 @@ func (h *health) check(ctx context.Context) {
 		"database":            h.ping(ctx),
 		"generation":          h.followed(),
 		"issuer":              h.issuer(now),
+		"keys":                h.keys.Check(),
 		"serving_certificate": h.certificate(now),
 	} {
 		r.Checks[name] = "ok"

@@ -25,18 +25,32 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	holder := replicaName()
 	d.rotator, err = rotation.NewRotator(rotation.RotatorConfig{
 		Store: d.db, Keys: v.keys, Policy: d.cfg.rotationPolicy(d.profiles), URLs: d.cfg.urls(),
-		Holder: holder, LeaseTTL: time.Duration(d.cfg.Rotation.Lease), Log: d.log,
+		Holder: holder, LeaseTTL: time.Duration(d.cfg.Rotation.Lease), CRLShards: d.cfg.CRL.Shards, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.publisher, err = rotation.NewPublisher(rotation.PublisherConfig{
+		Store: d.db, Keys: v.keys, Policy: d.cfg.crlPolicy(), Holder: holder, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
 	jobs, err := rotation.UpkeepJobs(rotation.UpkeepConfig{
 		Store: d.db, Longest: d.longestLeaf(), Retention: max(time.Duration(d.cfg.Records.Retention), time.Second), // 0 means the default there
+		KeepRevocations: d.cfg.crlPolicy().KeepRevocations(),
 	})
 	if err != nil {
 		return err
 	}
-	jobs = append(jobs, rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick})
+	keys, err := rotation.KeySweepJob(rotation.KeySweepConfig{Store: d.db, Destroy: v.keys.Destroy, Schedule: d.cfg.Rotation.Schedule})
+	if err != nil {
+		return err
+	}
+	jobs = append(jobs, keys,
+		rotation.Job{Name: rotation.JobRotate, Schedule: d.cfg.Rotation.Schedule, Do: d.rotator.Tick},
+		rotation.Job{Name: rotation.JobCRLs, Schedule: d.cfg.CRL.Schedule, Do: d.publisher.Publish},
+	)
 	leased, err := d.leasedJobs(holder)
 	if err != nil {
 		return err
@@ -94,7 +108,7 @@ func (d *daemon) longestLeaf() time.Duration {
 	return longest
 }
 
-// catchUp carries out the steps that are due. A failure is logged only: whether this replica
+// catchUp carries out the steps that are due, and publishes the CRLs that are. A failure is logged only: whether this replica
 // can serve is judged by what it finds in the database afterwards.
 func (d *daemon) catchUp(ctx context.Context) error {
 	number, err := d.db.GenerationNumber(ctx)
@@ -106,6 +120,9 @@ func (d *daemon) catchUp(ctx context.Context) error {
 	}
 	if err := d.scheduler.RunNow(ctx, rotation.JobRotate); err != nil {
 		d.log.WarnContext(ctx, "rotation did not catch up", "error", err)
+	}
+	if err := d.scheduler.RunNow(ctx, rotation.JobCRLs); err != nil {
+		d.log.WarnContext(ctx, "CRLs not published", "error", err)
 	}
 	return nil
 }
@@ -146,8 +163,11 @@ func (d *daemon) release(ctx context.Context) {
 	}
 }
 
-// authorityStatus shows the rotation to the use cases, which do not know it.
-type authorityStatus struct{ rotator *rotation.Rotator }
+// authorityStatus shows the rotation and the CRLs to the use cases, which do not know them.
+type authorityStatus struct {
+	rotator   *rotation.Rotator
+	publisher *rotation.Publisher
+}
 
 var _ server.Rotation = authorityStatus{}
 
@@ -156,6 +176,10 @@ func (s authorityStatus) Status(ctx context.Context, now time.Time) ([]server.Au
 	gen, gates, err := s.rotator.Gates(ctx, now)
 	if err != nil {
 		return nil, err
+	}
+	crls := make(map[string]rotation.CRLStatus)
+	for _, c := range s.publisher.Status() {
+		crls[c.Authority] = c
 	}
 	all := make([]server.AuthorityStatus, len(gen.Authorities))
 	for i, row := range gen.Authorities {
@@ -169,6 +193,7 @@ func (s authorityStatus) Status(ctx context.Context, now time.Time) ([]server.Au
 			Certificate: row.Certificate, Sequence: row.Sequence,
 			Waiting: gates[i].Waiting, OpensAt: gates[i].OpensAt,
 			Live: gates[i].Live, Followers: gates[i].Followers, Behind: gates[i].Behind,
+			CRLThisUpdate: crls[row.ID].ThisUpdate, CRLNextUpdate: crls[row.ID].NextUpdate, CRLEntries: crls[row.ID].Entries,
 		}
 	}
 	return all, nil

@@ -92,7 +92,7 @@ func freeAddresses(t *testing.T, n int) []string {
 	return nil
 }
 
-// process is a running pando serve.
+// process is a running program, such as pando serve.
 type process struct {
 	cmd  *exec.Cmd
 	log  *lockedBuffer
@@ -127,8 +127,15 @@ func (d *deployment) serve(t *testing.T) *process {
 
 func (d *deployment) start(t *testing.T) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command("pando", "serve", "--data", d.data), log: new(lockedBuffer), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), d.env...)
+	cmd := exec.Command("pando", "serve", "--data", d.data)
+	cmd.Env = append(os.Environ(), d.env...)
+	return startProcess(t, "the server", cmd)
+}
+
+// startProcess starts a command that runs until the end of the test, if nobody ends it before.
+func startProcess(t *testing.T, what string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, log: new(lockedBuffer), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -141,7 +148,7 @@ func (d *deployment) start(t *testing.T) *process {
 		_ = p.cmd.Process.Kill() // if it has not ended yet
 		<-p.done
 		if t.Failed() {
-			t.Logf("log of the server:\n%s", p.log)
+			t.Logf("log of %s:\n%s", what, p.log)
 		}
 	})
 	return p

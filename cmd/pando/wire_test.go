@@ -33,6 +33,10 @@ func TestWireShapesAreThoseOfTheAPI(t *testing.T) {
 		"identities":    {identityPageJSON{}, &apiv1.ListIdentitiesResponse{}},
 		"create token":  {createTokenJSON{}, &apiv1.CreateJoinTokenRequest{}},
 		"join token":    {tokenJSON{}, &apiv1.JoinToken{}},
+		"csr request":   {authorityCSRRequestJSON{}, &apiv1.RequestAuthorityRequest{}},
+		"csr":           {authorityCSRJSON{}, &apiv1.RequestAuthorityResponse{}},
+		"import":        {importAuthorityJSON{}, &apiv1.ImportAuthorityRequest{}},
+		"imported":      {authorityListJSON{}, &apiv1.ImportAuthorityResponse{}},
 		"revocation":    {createRevocationJSON{}, &apiv1.CreateRevocationRequest{}},
 		"revoked":       {revocationJSON{}, &apiv1.CreateRevocationResponse{}},
 	} {

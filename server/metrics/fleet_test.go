@@ -113,7 +113,7 @@ func TestSeriesDoNotGrowWithTheFleet(t *testing.T) {
 	series := make(map[int]int)
 	for _, size := range []int{1, 1000, 100_000} {
 		service, err := server.New(server.Config{
-			Set: catest.New(t, catest.Options{}).Set(), Issuances: batcher, Records: db, Entries: db, Tokens: db,
+			Set: catest.New(t, catest.Options{}).Set(), Issuances: batcher, Records: db, Entries: db, Tokens: db, Revocations: db,
 			Fleet: crowd{db, size, time.Now()},
 		})
 		if err != nil {

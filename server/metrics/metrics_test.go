@@ -162,6 +162,28 @@ func TestLeaderIsReadAtEachScrape(t *testing.T) {
 	}
 }
 
+type lists []rotation.CRLStatus
+
+func (l lists) Status() []rotation.CRLStatus { return l }
+
+func TestCRLsAreReadAtEachScrape(t *testing.T) {
+	m, fresh := metrics.New(metrics.Config{}), make(lists, 1)
+	m.Watch(metrics.Sources{CRLs: fresh[:0]})
+	for _, name := range []string{"this_update_timestamp_seconds", "next_update_timestamp_seconds", "entries"} {
+		if got := scrape(t, m)["pando_crl_"+name]; got != nil {
+			t.Errorf("before there is a list: %v", got)
+		}
+	}
+	at := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
+	fresh[0] = rotation.CRLStatus{Authority: "8052de7c88641a6b", ThisUpdate: at, NextUpdate: at.Add(time.Hour), Entries: 7}
+	m = metrics.New(metrics.Config{})
+	m.Watch(metrics.Sources{CRLs: fresh})
+	got, label := scrape(t, m), "authority=8052de7c88641a6b"
+	got.check(t, "pando_crl_this_update_timestamp_seconds", map[string]float64{label: float64(at.Unix())})
+	got.check(t, "pando_crl_next_update_timestamp_seconds", map[string]float64{label: float64(at.Unix() + 3600)})
+	got.check(t, "pando_crl_entries", map[string]float64{label: 7})
+}
+
 func TestStateIsReadAtEachScrape(t *testing.T) {
 	authority := catest.New(t, catest.Options{})
 	set := authority.Set()

@@ -33,12 +33,18 @@ type Fleet interface {
 	Figures() *server.Figures
 }
 
+// CRLs knows how fresh the CRLs are; *rotation.Publisher does.
+type CRLs interface {
+	Status() []rotation.CRLStatus
+}
+
 // Sources is what is read at each scrape. Fields that are nil are left out.
 type Sources struct {
 	Trust   Trust
 	Jobs    Jobs
 	Leader  Leader
 	Fleet   Fleet
+	CRLs    CRLs
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
 }
 
@@ -55,6 +61,9 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	if s.Fleet != nil {
 		m.registry.MustRegister(newFleetCollector(s.Fleet, m.profiles))
+	}
+	if s.CRLs != nil {
+		m.registry.MustRegister(newCRLCollector(s.CRLs))
 	}
 	if s.Serving != nil {
 		m.registry.MustRegister(servingCollector{s.Serving})
@@ -167,6 +176,38 @@ func (c *jobCollector) Collect(out chan<- prometheus.Metric) {
 		for outcome, n := range map[string]uint64{"succeeded": s.Succeeded, "failed": s.Failed, "skipped": s.Skipped} {
 			out <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), s.Name, outcome)
 		}
+	}
+}
+
+// crlCollector reads how fresh the CRLs are. An authority has no series before it has published all
+// of its shards.
+type crlCollector struct {
+	crls                            CRLs
+	thisUpdate, nextUpdate, entries *prometheus.Desc
+}
+
+func newCRLCollector(crls CRLs) *crlCollector {
+	return &crlCollector{
+		crls:       crls,
+		thisUpdate: desc("crl_this_update_timestamp_seconds", "When the CRL of an authority was issued; of several shards, the earliest.", "authority"),
+		nextUpdate: desc("crl_next_update_timestamp_seconds", "When the CRL of an authority ends; of several shards, the earliest.", "authority"),
+		entries:    desc("crl_entries", "Certificates on the CRL of an authority, over all shards.", "authority"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *crlCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.thisUpdate
+	out <- c.nextUpdate
+	out <- c.entries
+}
+
+// Collect implements [prometheus.Collector].
+func (c *crlCollector) Collect(out chan<- prometheus.Metric) {
+	for _, s := range c.crls.Status() {
+		out <- prometheus.MustNewConstMetric(c.thisUpdate, prometheus.GaugeValue, seconds(s.ThisUpdate), s.Authority)
+		out <- prometheus.MustNewConstMetric(c.nextUpdate, prometheus.GaugeValue, seconds(s.NextUpdate), s.Authority)
+		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(s.Entries), s.Authority)
 	}
 }
 

@@ -27,11 +27,33 @@ type Authority struct {
 	Live        int32      `json:"live,omitempty" doc:"Of one that retires or is tainted: live certificates that it waits for; unset: none."`
 	Followers   int32      `json:"followers,omitempty" doc:"Of a prepared root: live certificates whose holders follow the bundle; unset: none."`
 	Behind      int32      `json:"behind,omitempty" doc:"Of a prepared root: those of the followers that have not acknowledged it; unset: none."`
+
+	CRLThisUpdate *time.Time `json:"crl_this_update,omitempty" doc:"When its CRL was issued, of several shards the earliest; unset while it publishes none."`
+	CRLNextUpdate *time.Time `json:"crl_next_update,omitempty" doc:"When its CRL ends, of several shards the earliest."`
+	CRLEntries    int32      `json:"crl_entries,omitempty" doc:"Certificates on its CRL, over all shards; unset: none."`
 }
 
 // AuthorityList is all authorities.
 type AuthorityList struct {
 	Authorities []Authority `json:"authorities" nullable:"false" doc:"In the order in which they were made."`
+}
+
+// AuthorityCSRRequest asks for the request of an intermediate that somebody else is to sign.
+type AuthorityCSRRequest struct {
+	Renew bool `json:"renew,omitempty" doc:"Whether to give up a request that waits already, with its key."`
+}
+
+// AuthorityCSR is a key of an intermediate that waits for its certificate.
+type AuthorityCSR struct {
+	Role      string    `json:"role" enum:"intermediate" doc:"What the key is for."`
+	CSR       string    `json:"csr" doc:"Certification request (PKCS #10) in PEM."`
+	CreatedAt time.Time `json:"created_at" doc:"When it was made."`
+	CreatedBy string    `json:"created_by" doc:"Who asked for it."`
+}
+
+// ImportAuthorityRequest holds an intermediate that was signed for a request.
+type ImportAuthorityRequest struct {
+	Chain string `json:"chain" doc:"The intermediate in PEM, and behind it its root, which may be left out when it is an authority already."`
 }
 
 // Job is work that recurs, as the replica that answers knows it.

@@ -19,8 +19,12 @@ type PublicConfig struct {
 // ID; it is only gone one day.
 const issuerAge = 24 * time.Hour
 
-// Public returns the handler for plain HTTP: the trust bundle and the certificates of the
-// authorities (RFC 5280, section 4.2.2.1), for anybody. It takes no credentials and no body.
+// maxCRLAge is how long a cache may keep a CRL: a revocation passes a cache within this time, and to
+// ask for a list that has not changed costs next to nothing.
+const maxCRLAge = time.Minute
+
+// Public returns the handler for plain HTTP: the trust bundle, the certificates of the
+// authorities (RFC 5280, section 4.2.2.1) and their CRLs (section 4.2.1.13), for anybody. It takes no credentials and no body.
 func Public(cfg PublicConfig) http.Handler {
 	p := public{cfg.Service}
 	router := chi.NewMux()
@@ -28,6 +32,7 @@ func Public(cfg PublicConfig) http.Handler {
 		router.MethodFunc(method, "/v1/bundle", p.document)
 		router.MethodFunc(method, "/v1/bundle.pem", p.roots)
 		router.MethodFunc(method, "/v1/issuers/{id}.cer", p.issuer)
+		router.MethodFunc(method, "/v1/crls/{id}/{shard}.crl", p.crl)
 	}
 	return router
 }
@@ -52,6 +57,36 @@ func (p public) issuer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	publish(w, r, publication{"application/pkix-cert", strconv.Quote(id), cacheControl(issuerAge), der})
+}
+
+func (p public) crl(w http.ResponseWriter, r *http.Request) {
+	shard, err := strconv.Atoi(chi.URLParam(r, "shard"))
+	if err != nil || strconv.Itoa(shard) != chi.URLParam(r, "shard") { // one list has one URL
+		http.NotFound(w, r)
+		return
+	}
+	list, err := p.service.CRL(r.Context(), chi.URLParam(r, "id"), shard)
+	if err != nil {
+		refusePublic(w, err)
+		return
+	}
+	publish(w, r, publication{"application/pkix-crl", list.ETag, cacheControl(crlAge(list.NextUpdate, time.Now())), list.DER})
+}
+
+// crlAge is how long a list may be kept in a cache: never past nextUpdate, and a quarter of the
+// time until then where that is short, so that it is asked for again in time.
+func crlAge(nextUpdate, now time.Time) time.Duration {
+	return max(min(maxCRLAge, nextUpdate.Sub(now)/4), 0)
+}
+
+// refusePublic answers that there is nothing to publish.
+func refusePublic(w http.ResponseWriter, err error) {
+	known := server.AsError(err)
+	if known.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(known.RetryAfter/time.Second)))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, http.StatusText(statusOf(known.Kind)), statusOf(known.Kind))
 }
 
 // publication is a body that is equal for everybody.

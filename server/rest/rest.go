@@ -85,6 +85,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.trustRoutes()
 	d.authorityRoutes()
 	d.orderRoutes()
+	d.importRoutes()
 	d.scheduleRoutes()
 	return d, d.serveDescription()
 }

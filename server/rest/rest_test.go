@@ -42,7 +42,7 @@ func newDoor(t testing.TB) *rest {
 	}
 	t.Cleanup(batcher.Close)
 	service, err := server.New(server.Config{
-		Set: catest.New(t, catest.Options{}).Set(), Issuances: batcher, Records: s, Entries: s, Tokens: s, Revocations: s,
+		Set: catest.New(t, catest.Options{CRLShards: 2}).Set(), Issuances: batcher, Records: s, Entries: s, Tokens: s, Revocations: s, CRLs: secondShard{},
 	})
 	if err != nil {
 		t.Fatal(err)

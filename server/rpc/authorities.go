@@ -40,12 +40,37 @@ func (s *authorities) ListAuthorities(ctx context.Context, _ *apiv1.ListAuthorit
 	return out, nil
 }
 
+// RequestAuthority implements apiv1.AuthorityServiceServer.
+func (s *authorities) RequestAuthority(ctx context.Context, in *apiv1.RequestAuthorityRequest) (*apiv1.RequestAuthorityResponse, error) {
+	request, err := s.service.RequestAuthority(ctx, requestOf(ctx).Caller, in.GetRenew())
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.RequestAuthorityResponse{
+		Role: string(request.Role), Csr: request.PEM(), CreatedAt: timestamppb.New(request.CreatedAt), CreatedBy: request.CreatedBy,
+	}, nil
+}
+
+// ImportAuthority implements apiv1.AuthorityServiceServer.
+func (s *authorities) ImportAuthority(ctx context.Context, in *apiv1.ImportAuthorityRequest) (*apiv1.ImportAuthorityResponse, error) {
+	added, err := s.service.ImportAuthority(ctx, requestOf(ctx).Caller, in.GetChain())
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.ImportAuthorityResponse{}
+	for i := range added {
+		out.Authorities = append(out.Authorities, newAuthority(&added[i]))
+	}
+	return out, nil
+}
+
 func newAuthority(a *server.AuthorityStatus) *apiv1.Authority {
 	return &apiv1.Authority{
 		Id: a.ID, Role: string(a.Role), State: string(a.State), ParentId: a.ParentID,
 		NotBefore: timestamppb.New(a.NotBefore), NotAfter: timestamppb.New(a.NotAfter), StateSince: moment(a.StateSince),
 		Fingerprint: a.Fingerprint(), Certificate: a.PEM(), Sequence: a.Sequence,
 		Waiting: a.Waiting, OpensAt: moment(a.OpensAt), Live: int32(a.Live), Followers: int32(a.Followers), Behind: int32(a.Behind),
+		CrlThisUpdate: moment(a.CRLThisUpdate), CrlNextUpdate: moment(a.CRLNextUpdate), CrlEntries: int32(a.CRLEntries),
 	}
 }
 

@@ -31,6 +31,10 @@ func operationOf(method string) server.Operation {
 		return server.OpGetAuthority
 	case apiv1.AuthorityService_ListAuthorities_FullMethodName:
 		return server.OpListAuthorities
+	case apiv1.AuthorityService_RequestAuthority_FullMethodName:
+		return server.OpRequestAuthority
+	case apiv1.AuthorityService_ImportAuthority_FullMethodName:
+		return server.OpImportAuthority
 	case apiv1.ScheduleService_ListJobs_FullMethodName:
 		return server.OpListJobs
 	case apiv1.ScheduleService_RunJob_FullMethodName:

@@ -59,6 +59,15 @@ func TestPlans(t *testing.T) {
 			checkPlan(t, plan, test.index)
 		})
 	}
+	t.Run("a look at the CRLs probes each octet", func(t *testing.T) {
+		plan := explain(t, s, sessionSQL, crlsSQL) // it reads all lists, but not the revocations
+		if strings.Contains(plan, "Seq Scan on revocations") || !strings.Contains(plan, "using revocations_shard on revocations") {
+			t.Errorf("plan does not use the index:\n%s", plan)
+		}
+	})
+	t.Run("a CRL reads the revocations of its shard", func(t *testing.T) {
+		checkPlan(t, explain(t, s, sessionSQL, crlEntriesSQL, "i0", 7, 64), "revocations_shard")
+	})
 	t.Run("a record leads to one partition", func(t *testing.T) {
 		from, to := dayBounds(last.Day())
 		plan := explain(t, s, sessionSQL, recordSQL, last[:], from, to)

@@ -79,16 +79,20 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 		if err := swapGeneration(ctx, tx, from, &next); err != nil {
 			return err
 		}
+		if err := claimKeys(ctx, tx, &next); err != nil {
+			return err
+		}
 		var batch pgx.Batch
 		batch.Queue(revocationNumberTouchSQL, next.RevokedIDs())
 		batch.Queue(authoritiesDeleteSQL)
 		for at, a := range next.Authorities {
 			batch.Queue(authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID, octets(a.Certificate), octets(a.Key), a.StateSince,
-				a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
+				a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence), a.CRLShards)
 		}
 		for _, i := range next.Incidents {
 			queueIncident(&batch, i)
 		}
+		batch.Queue(keyIntentsHeldSQL)
 		for _, audit := range audits {
 			queueAudit(&batch, audit)
 		}
@@ -122,11 +126,12 @@ func scanAuthority(rows pgx.Rows, g *store.Generation) error {
 		certificate, key, cross []byte
 		crossParent             *string
 		first                   *int64
+		shards                  *int
 		publishedAt             time.Time
 		stateSince              *time.Time
 	)
 	err := rows.Scan(&number, &g.TrustDomain, &sequence, &publishedAt, &g.WindowKey,
-		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first)
+		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first, &shards)
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,7 @@ func scanAuthority(rows pgx.Rows, g *store.Generation) error {
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: *id, Role: *role, State: *state, ParentID: *parent,
 		Certificate: certificate, Key: some(key), StateSince: stateSince.UTC(),
-		CrossParentID: *crossParent, CrossCertificate: some(cross), Sequence: uint64(*first),
+		CrossParentID: *crossParent, CrossCertificate: some(cross), Sequence: uint64(*first), CRLShards: *shards,
 	})
 	return nil
 }

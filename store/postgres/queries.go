@@ -16,6 +16,14 @@ var (
 	authoritiesDeleteSQL string
 	//go:embed queries/authority_insert.sql
 	authorityInsertSQL string
+	//go:embed queries/authority_request.sql
+	authorityRequestSQL string
+	//go:embed queries/authority_request_claim.sql
+	authorityRequestClaimSQL string
+	//go:embed queries/authority_request_delete.sql
+	authorityRequestDeleteSQL string
+	//go:embed queries/authority_request_insert.sql
+	authorityRequestInsertSQL string
 	//go:embed queries/blocked_key_insert.sql
 	blockedKeyInsertSQL string
 	//go:embed queries/blocked_keys_insert.sql
@@ -26,6 +34,18 @@ var (
 	collectSQL string
 	//go:embed queries/count_plan.sql
 	countPlanSQL string
+	//go:embed queries/crl.sql
+	crlSQL string
+	//go:embed queries/crl_entries.sql
+	crlEntriesSQL string
+	//go:embed queries/crl_first.sql
+	crlFirstSQL string
+	//go:embed queries/crl_next.sql
+	crlNextSQL string
+	//go:embed queries/crl_number.sql
+	crlNumberSQL string
+	//go:embed queries/crls.sql
+	crlsSQL string
 	//go:embed queries/dependents.sql
 	dependentsSQL string
 	//go:embed queries/entries.sql
@@ -76,6 +96,22 @@ var (
 	insertOnceSQL string
 	//go:embed queries/issuer_active.sql
 	issuerActiveSQL string
+	//go:embed queries/key_held.sql
+	keyHeldSQL string
+	//go:embed queries/key_intent_claim.sql
+	keyIntentClaimSQL string
+	//go:embed queries/key_intent_delete.sql
+	keyIntentDeleteSQL string
+	//go:embed queries/key_intent_insert.sql
+	keyIntentInsertSQL string
+	//go:embed queries/key_intents_doom.sql
+	keyIntentsDoomSQL string
+	//go:embed queries/key_intents_doomed.sql
+	keyIntentsDoomedSQL string
+	//go:embed queries/key_intents_held.sql
+	keyIntentsHeldSQL string
+	//go:embed queries/keys_release.sql
+	keysReleaseSQL string
 	//go:embed queries/lease_acquire.sql
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql
@@ -114,6 +150,8 @@ var (
 	pruneAcksSQL string
 	//go:embed queries/prune_collected.sql
 	pruneCollectedSQL string
+	//go:embed queries/prune_crls.sql
+	pruneCRLsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql

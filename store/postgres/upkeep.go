@@ -44,8 +44,11 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if _, err := s.pool.Exec(ctx, pruneAcksSQL, now.Add(-ackMargin)); err != nil {
 		return s.classify("prune acknowledgements", err)
 	}
-	_, err := s.pool.Exec(ctx, pruneCollectedSQL, now.Add(-ackMargin))
-	return s.classify("prune collected", err)
+	if _, err := s.pool.Exec(ctx, pruneCollectedSQL, now.Add(-ackMargin)); err != nil {
+		return s.classify("prune collected", err)
+	}
+	_, err := s.pool.Exec(ctx, pruneCRLsSQL)
+	return s.classify("prune CRLs", err)
 }
 
 // pruneRows is how many rows one statement of PruneRevocations deletes: some tenths of a second.

@@ -85,18 +85,22 @@ func (t *tx) swapGeneration(ctx context.Context, from uint64, next *store.Genera
 	if _, err := t.exec(ctx, revocationNumberTouchSQL, next.RevokedIDs()); err != nil {
 		return err
 	}
+	if err := t.claimKeys(ctx, next); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, authoritiesDeleteSQL); err != nil {
 		return err
 	}
 	for at, a := range next.Authorities {
 		_, err := t.exec(ctx, authorityInsertSQL, at, a.ID, a.Role, a.State, a.ParentID,
 			octets(a.Certificate), octets(a.Key), a.StateSince.UnixMicro(),
-			a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence))
+			a.CrossParentID, octets(a.CrossCertificate), int64(a.Sequence), a.CRLShards)
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err = t.exec(ctx, keyIntentsHeldSQL)
+	return err
 }
 
 // scanAuthority reads a row of generation.sql: the generation, and one authority or none.
@@ -105,11 +109,11 @@ func scanAuthority(from row, g *store.Generation) error {
 		number, sequence, publishedAt int64
 		id, role, state, parent       sql.NullString
 		certificate, key, cross       []byte
-		stateSince, first             sql.NullInt64
+		stateSince, first, shards     sql.NullInt64
 		crossParent                   sql.NullString
 	)
 	err := from.Scan(&number, &g.TrustDomain, &sequence, &publishedAt, &g.WindowKey,
-		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first)
+		&id, &role, &state, &parent, &certificate, &key, &stateSince, &crossParent, &cross, &first, &shards)
 	if err != nil {
 		return err
 	}
@@ -120,7 +124,7 @@ func scanAuthority(from row, g *store.Generation) error {
 	g.Authorities = append(g.Authorities, store.Authority{
 		ID: id.String, Role: role.String, State: state.String, ParentID: parent.String,
 		Certificate: certificate, Key: some(key), StateSince: timeOf(stateSince.Int64),
-		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64),
+		CrossParentID: crossParent.String, CrossCertificate: some(cross), Sequence: uint64(first.Int64), CRLShards: int(shards.Int64),
 	})
 	return nil
 }

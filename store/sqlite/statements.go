@@ -11,6 +11,9 @@ func writeQueries() []string {
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL, incidentPutSQL,
 		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
+		crlFirstSQL, crlNextSQL, pruneCRLsSQL,
+		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
+		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
 	}
 }
 
@@ -23,5 +26,7 @@ func readQueries() []string {
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 		incidentSQL, incidentsSQL, incidentsOpenSQL, dependentsSQL,
+		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
+		keyIntentsDoomedSQL, authorityRequestSQL,
 	}
 }

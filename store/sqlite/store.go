@@ -49,6 +49,8 @@ var (
 	_ store.Identities    = (*Store)(nil)
 	_ store.PreRenewals   = (*Store)(nil)
 	_ store.Figures       = (*Store)(nil)
+	_ store.CRLs          = (*Store)(nil)
+	_ store.Revoked       = (*Store)(nil)
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)
 )

@@ -36,11 +36,14 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if err := s.pruneParts(ctx, "prune collected", pruneCollectedSQL, now.Add(-ackMargin)); err != nil {
 		return err
 	}
-	return s.write(ctx, "prune tokens", func(t *tx) error {
+	return s.write(ctx, "prune tokens and CRLs", func(t *tx) error {
 		if _, err := t.exec(ctx, pruneTokensSQL, before.UnixMicro()); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, pruneReplaysSQL, now.Add(-replayMargin).UnixMicro())
+		if _, err := t.exec(ctx, pruneReplaysSQL, now.Add(-replayMargin).UnixMicro()); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, pruneCRLsSQL)
 		return err
 	})
 }

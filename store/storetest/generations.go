@@ -21,7 +21,7 @@ func newGeneration(number uint64, authorities ...string) store.Generation {
 		g.Authorities = append(g.Authorities, store.Authority{
 			ID: id, Role: "root", State: "active", ParentID: "p", Certificate: []byte("c" + id),
 			Key: []byte("k" + id), StateSince: Now(),
-			CrossParentID: "x" + id, CrossCertificate: []byte("xc" + id), Sequence: number + uint64(at),
+			CrossParentID: "x" + id, CrossCertificate: []byte("xc" + id), Sequence: number + uint64(at), CRLShards: at + 1,
 		})
 	}
 	return g

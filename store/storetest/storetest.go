@@ -21,9 +21,13 @@ type Store interface {
 	store.Tokens
 	store.Generations
 	store.Incidents
+	store.KeyIntents
+	store.AuthorityRequests
 	store.Watcher
 	store.Leases
 	store.Acks
+	store.CRLs
+	store.Revoked
 	store.Audits
 	store.Identities
 	store.PreRenewals
@@ -82,6 +86,11 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"an issuer that is not active is refused":                        testIssuerInactive,
 		"a refusal for the issuer does not consume a credential":         testIssuerKeepsCredential,
 		"an issuer that has stopped is seen by every later insertion":    testIssuerRace,
+		"a key in a token is remembered until it is held":                testKeyIntents,
+		"a key in a token that is held no more is doomed":                testKeyReleased,
+		"a doomed key is held by nobody":                                 testKeyDoomed,
+		"a key is either held or doomed, whoever is first":               testKeyRace,
+		"a request keeps its key until a generation holds it":            testAuthorityRequests,
 		"a lease has one holder and a higher term for the next":          testLease,
 		"a lease that runs out has no holder":                            testLeaseExpires,
 		"one of many takes a lease":                                      testLeaseRace,
@@ -109,6 +118,12 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"the newest certificate of a key is neither revoked nor expired": testNewest,
 		"pruning drops what was collected and has expired":               testPruneCollected,
 		"figures are saved under a lease":                                testFigures,
+		"a CRL is replaced by compare-and-swap":                          testCRLs,
+		"a CRL is replaced under a lease only":                           testCRLFence,
+		"one of many replacements of a CRL wins":                         testCRLRace,
+		"a CRL has changed once its shard holds another revocation":      testCRLChanged,
+		"the revocations of all shards are those of the authority":       testEachRevoked,
+		"pruning drops the CRLs of authorities that are gone":            testPruneCRLs,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

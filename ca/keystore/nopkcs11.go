@@ -1,0 +1,5 @@
+//go:build !pkcs11
+
+package keystore
+
+func login(TokenConfig) (session, error) { return nil, ErrNoPKCS11 }

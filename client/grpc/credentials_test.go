@@ -1,0 +1,175 @@
+package pandogrpc_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/pando-ca/pando/api/apitest"
+	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/client"
+	pandogrpc "github.com/pando-ca/pando/client/grpc"
+)
+
+// open is a workload with an identity of a real Pando.
+func open(t *testing.T) *client.Source {
+	t.Helper()
+	doors := apitest.New(t, apitest.Options{})
+	var roots []byte
+	for _, root := range doors.PKI.Set().Roots() {
+		roots = append(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	source, err := client.Open(ctx, client.Config{
+		Servers: []string{doors.URL}, TrustBundle: roots, Certificate: &doors.TLS(apitest.Workload).Certificates[0],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = source.Close() })
+	return source
+}
+
+// asks is a health service that says who called last.
+type asks struct {
+	healthpb.UnimplementedHealthServer
+	callers chan spiffeid.ID
+}
+
+func (a *asks) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	id, err := pandogrpc.PeerID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.callers <- id
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}
+
+// serve runs a server until the test ends, and returns its address.
+func serve(t *testing.T, creds credentials.TransportCredentials) (address string, service *asks) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service = &asks{callers: make(chan spiffeid.ID, 10)}
+	server := grpc.NewServer(grpc.Creds(creds))
+	healthpb.RegisterHealthServer(server, service)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Stop(); <-done })
+	return listener.Addr().String(), service
+}
+
+// check asks once, and returns who answered.
+func check(t *testing.T, address string, creds credentials.TransportCredentials) (answered spiffeid.ID, err error) {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var p peer.Peer
+	if _, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p)); err != nil {
+		return spiffeid.ID{}, err
+	}
+	return pandogrpc.PeerID(peer.NewContext(ctx, &p))
+}
+
+func TestBothSidesKnowEachOther(t *testing.T) {
+	source := open(t)
+	address, service := serve(t, pandogrpc.ServerCredentials(source, client.AuthorizeID(source.ID())))
+	creds := pandogrpc.ClientCredentials(source, client.AuthorizeID(source.ID()))
+	named := creds.Clone()
+	if err := named.OverrideServerName("web.internal"); err != nil || named.Info().ServerName != "web.internal" || creds.Info().ServerName != "" { //nolint:staticcheck // deprecated, and a part of the interface
+		t.Errorf("override: %v, %+v, %+v", err, named.Info(), creds.Info())
+	}
+	for _, c := range []credentials.TransportCredentials{creds, named} {
+		answered, err := check(t, address, c)
+		if err != nil || answered != source.ID() {
+			t.Fatalf("answered by %v, %v, want %v", answered, err, source.ID())
+		}
+		if caller := <-service.callers; caller != source.ID() {
+			t.Errorf("caller %v, want %v", caller, source.ID())
+		}
+	}
+}
+
+func TestWhoIsNotAllowedIsRefused(t *testing.T) {
+	source := open(t)
+	nobody, self := client.AuthorizeID(), client.AuthorizeID(source.ID())
+	strict, _ := serve(t, pandogrpc.ServerCredentials(source, nobody))
+	open, _ := serve(t, pandogrpc.ServerCredentials(source, self))
+	foreign := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}
+	for name, test := range map[string]struct {
+		address string
+		creds   credentials.TransportCredentials
+	}{
+		"a client that the server does not allow": {strict, pandogrpc.ClientCredentials(source, self)},
+		"a server that the client does not allow": {open, pandogrpc.ClientCredentials(source, nobody)},
+		"a client without a certificate":          {open, credentials.NewTLS(foreign)},
+		"a client without TLS":                    {open, insecure.NewCredentials()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := check(t, test.address, test.creds); status.Code(err) != codes.Unavailable {
+				t.Errorf("error %v, want %v", err, codes.Unavailable)
+			}
+		})
+	}
+}
+
+func TestAPeerThatDoesNotSpeakHTTP2IsRefused(t *testing.T) {
+	source := open(t)
+	address, _ := serve(t, pandogrpc.ServerCredentials(source, client.AuthorizeID(source.ID())))
+	conn, err := tls.Dial("tcp", address, source.ClientTLS(client.AuthorizeID(source.ID()))) // no ALPN
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+	}
+	if err == nil {
+		t.Error("a connection without HTTP/2 is kept")
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	source := open(t)
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	ours := client.AuthorizeID(source.ID())
+	if _, _, err := pandogrpc.ServerCredentials(source, ours).ClientHandshake(t.Context(), "", here); err == nil {
+		t.Error("a server's credentials dial")
+	}
+	if _, _, err := pandogrpc.ClientCredentials(source, ours).ServerHandshake(there); err == nil {
+		t.Error("a client's credentials accept")
+	}
+	for name, ctx := range map[string]context.Context{
+		"no call": t.Context(),
+		"no TLS":  peer.NewContext(t.Context(), &peer.Peer{}),
+	} {
+		if _, err := pandogrpc.PeerID(ctx); err == nil || !strings.HasPrefix(err.Error(), "pandogrpc: ") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no Authorizer, and no panic")
+		}
+	}()
+	pandogrpc.ServerCredentials(source, nil)
+}

@@ -1,0 +1,1 @@
+DELETE FROM key_intents WHERE reference = $1 AND doomed

@@ -1,0 +1,1 @@
+DELETE FROM key_intents WHERE reference IN (SELECT a.key FROM authorities AS a)

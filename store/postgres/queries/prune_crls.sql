@@ -1,0 +1,1 @@
+DELETE FROM crls AS c WHERE NOT EXISTS (SELECT FROM authorities AS a WHERE a.id = c.authority)

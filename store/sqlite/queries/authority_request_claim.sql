@@ -1,0 +1,1 @@
+DELETE FROM authority_requests WHERE key = ?1

@@ -1,0 +1,1 @@
+SELECT count(*) FROM authorities AS a WHERE a.key = ?1

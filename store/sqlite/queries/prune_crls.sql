@@ -1,0 +1,1 @@
+DELETE FROM crls WHERE authority NOT IN (SELECT a.id FROM authorities AS a)
