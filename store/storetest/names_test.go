@@ -13,13 +13,14 @@ import (
 func TestBothStoresHaveTheSameFiles(t *testing.T) {
 	for folder, alone := range map[string]map[string]string{
 		"": {
-			"columns.go":    "Postgres: rows are sent as columns",
-			"refusal.go":    "Postgres: refusals are read after the commit, of many rows",
-			"partitions.go": "Postgres: SQLite keeps one table",
-			"list.go":       "Postgres: SQLite is told which index to use in the query",
-			"database.go":   "SQLite: database/sql in place of a pool",
-			"statements.go": "SQLite: pgx prepares by itself",
-			"lock.go":       "SQLite: one process",
+			"columns.go":      "Postgres: rows are sent as columns",
+			"refusal.go":      "Postgres: refusals are read after the commit, of many rows",
+			"partitions.go":   "Postgres: SQLite keeps one table",
+			"list.go":         "Postgres: SQLite is told which index to use in the query",
+			"database.go":     "SQLite: database/sql in place of a pool",
+			"statements.go":   "SQLite: pgx prepares by itself",
+			"lock.go":         "SQLite: one process",
+			"lock_windows.go": "SQLite: one process",
 		},
 		"queries": {
 			"session.sql":                 "Postgres: in the connection string of SQLite",
