@@ -33,7 +33,7 @@ func (f *signFlags) addTo(cmd *cobra.Command) {
 	flags.StringVar(&f.request.Profile, "profile", "", "profile of the certificate (default workload)")
 	addDuration(cmd, &f.validity, "duration", "validity period, such as 30m or 30d (default: the profile's)")
 	flags.StringVar(&f.out, "out", "", "write the chain to this `file`, which must not exist")
-	flags.BoolVar(&f.force, "force", false, "let --out replace a file")
+	flags.BoolVar(&f.force, "force", false, "let --out replace a regular file")
 	completeFlag(cmd, "profile", completeProfiles)
 }
 

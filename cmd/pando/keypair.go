@@ -98,6 +98,9 @@ func replaceKeyPair(certificatePath, keyPath string, chain, key []byte) error {
 	if certificatePath == keyPath {
 		return durable.ReplaceFile(certificatePath, append(bytes.Clone(key), chain...), 0o600)
 	}
+	if err := durable.CheckReplaceable(certificatePath); err != nil {
+		return err
+	}
 	if err := durable.ReplaceFile(certificatePath+nextSuffix, chain, 0o644); err != nil {
 		return err
 	}

@@ -4,14 +4,20 @@
 package durable
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 )
 
 // ReplaceFile gives the file at path a new content in one step: a reader sees the old content
-// or the new one, also when the machine stops in between.
+// or the new one, also when the machine stops in between. See [CheckReplaceable].
 func ReplaceFile(path string, data []byte, mode os.FileMode) error {
+	if err := CheckReplaceable(path); err != nil {
+		return err
+	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
@@ -24,6 +30,25 @@ func ReplaceFile(path string, data []byte, mode os.FileMode) error {
 		return err
 	}
 	return FlushDir(filepath.Dir(path))
+}
+
+// CheckReplaceable refuses what a rename would destroy: a device or a pipe that others use, a
+// link that has been laid on purpose. A file may be there, or nothing.
+func CheckReplaceable(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case info.Mode().Type() == fs.ModeSymlink:
+		return fmt.Errorf("%s is a symbolic link, and would be one no more", path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
 }
 
 // Finish writes data into a new file, gives it its mode whatever the umask is, makes it durable
