@@ -128,7 +128,6 @@ func register[I, O any](d *rest, op server.Operation, route huma.Operation, hand
 	route.BodyReadTimeout = d.cfg.BodyTimeout
 	// The decoder is strict, and the use cases check the rest with better words.
 	route.SkipValidateBody = true
-	route.RejectUnknownQueryParameters = true
 	route.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humachi.Unwrap(ctx)
 		bounded, cancel := context.WithTimeout(r.Context(), d.timeout(op))
@@ -164,6 +163,9 @@ func (d *rest) admit(r *http.Request, op server.Operation, route *huma.Operation
 	credentials, err := credentialsOf(r)
 	if err == nil {
 		err = d.gate.Admit(r.Context(), ex.Request, op, credentials)
+	}
+	if err == nil {
+		err = checkQuery(r.URL.RawQuery, route)
 	}
 	switch {
 	case err != nil:
