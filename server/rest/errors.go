@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/door"
@@ -105,11 +106,25 @@ func noRoute(_ http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// noMethod answers for a path that does not take the method. chi has set Allow.
-func noMethod(_ http.ResponseWriter, r *http.Request) {
+// noMethod answers for a path that does not take the method, and says which it takes.
+func (d *rest) noMethod(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if r.URL.RawPath != "" {
+		path = r.URL.RawPath // as chi routes
+	}
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if d.router.Match(chi.NewRouteContext(), method, path) {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 { // chi asks here before it has looked when it does not know the method
+		noRoute(w, r)
+		return
+	}
 	ex := exchangeOf(r.Context())
-	failure := door.Invalid("this path does not take the method")
-	ex.writeProblem(ex.failWith(failure, http.StatusMethodNotAllowed))
+	ex.Header().Set("Allow", strings.Join(allowed, ", "))
+	ex.writeProblem(ex.failWith(door.Invalid("this path does not take the method"), http.StatusMethodNotAllowed))
 }
 
 // humaFailure is the failure behind what huma found wrong with a request. Its words are kept,

@@ -74,7 +74,7 @@ func newRest(cfg Config) (*rest, error) {
 		routes: make(map[string]server.Operation),
 	}
 	d.router.NotFound(noRoute)
-	d.router.MethodNotAllowed(noMethod)
+	d.router.MethodNotAllowed(d.noMethod)
 	d.api = &wire{huma.NewAPI(describe(), humachi.NewAdapter(d.router))}
 	d.certificateRoutes()
 	d.revocationRoutes()
@@ -171,7 +171,7 @@ func (d *rest) admit(r *http.Request, op server.Operation, route *huma.Operation
 	case err != nil:
 		ex.refuse(err)
 	case !takes(route, r.Header.Get("Content-Type")):
-		failure := door.Invalid("this path does not take the content type")
+		failure := door.Invalid("the content type is not " + bodyTypes(route))
 		ex.writeProblem(ex.failWith(failure, http.StatusUnsupportedMediaType))
 	default:
 		return true

@@ -147,6 +147,8 @@ func TestProblems(t *testing.T) {
 		"a wish twice beside a CSR":             {"POST", "/v1/certificates?duration=1h&duration=2h", "application/pkcs10", "x", 400, "invalid_request"},
 		"names twice beside a CSR":              {"POST", "/v1/certificates?dns_names=a.b&dns_names=c.d", "application/pkcs10", "x", 400, "invalid_csr"},
 		"a query where none is read":            {"GET", "/v1/bundle?x=1", "", "", 400, "invalid_request"},
+		"a method that nobody knows":            {"BREW", "/v1/certificates", "", "", 405, "invalid_request"},
+		"such a method at no path":              {"BREW", "/v2/certificates", "", "", 404, "not_found"},
 		"a page size that is not a number":      {"GET", "/v1/entries?page_size=x", "", "", 400, "invalid_request"},
 		"a page size beyond the limit":          {"GET", "/v1/entries?page_size=1000", "", "", 400, "invalid_request"},
 		"a state that does not exist":           {"GET", "/v1/certificates?state=dead", "", "", 400, "invalid_request"},
@@ -166,6 +168,32 @@ func TestProblems(t *testing.T) {
 			d.ServeHTTP(recorder, r)
 			checkProblem(t, recorder, test.status, test.code)
 		})
+	}
+}
+
+// TestMethodsAreNamed asks paths with the wrong method (RFC 9110, section 15.5.6).
+func TestMethodsAreNamed(t *testing.T) {
+	d := newDoor(t)
+	for path, want := range map[string]string{
+		"/v1/certificates":       "GET, POST",
+		"/v1/entries/x":          "DELETE, GET",
+		"/v1/entries/x%2Fy":      "DELETE, GET",
+		"/v1/certificates/batch": "GET, POST", // GET looks the serial number "batch" up
+	} {
+		if r, _ := ask(t, d, http.MethodPut, path, nil); r.Header.Get("Allow") != want {
+			t.Errorf("%s: Allow is %q, want %q", path, r.Header.Get("Allow"), want)
+		}
+	}
+}
+
+func TestContentTypesAreNamed(t *testing.T) {
+	d := newDoor(t)
+	r := httptest.NewRequest(http.MethodPost, "/v1/certificates", bytes.NewReader([]byte("x")))
+	r.Header.Set("Content-Type", "text/plain")
+	recorder := httptest.NewRecorder()
+	d.ServeHTTP(recorder, r)
+	if want := "application/json or application/pkcs10"; !bytes.Contains(recorder.Body.Bytes(), []byte(want)) {
+		t.Errorf("the answer does not name %s: %s", want, recorder.Body)
 	}
 }
 

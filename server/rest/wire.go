@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,6 +51,11 @@ func takes(route *huma.Operation, contentType string) bool {
 	}
 	_, ok := route.RequestBody.Content[bareType(contentType)]
 	return ok
+}
+
+// bodyTypes names the content types that a route takes.
+func bodyTypes(route *huma.Operation) string {
+	return strings.Join(slices.Sorted(maps.Keys(route.RequestBody.Content)), " or ")
 }
 
 // bareType is a content type without its parameters.
