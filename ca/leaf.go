@@ -18,7 +18,7 @@ import (
 type Leaf struct {
 	PublicKey    crypto.PublicKey
 	ID           spiffeid.ID        // the URI SAN; required, with a path
-	DNSNames     []string           // DNS SANs, each as [ValidDNSName] wants it
+	DNSNames     []string           // DNS SANs, each once, and as [ValidDNSName] wants it
 	Organization []string           // subject O, at most one; without it the subject is empty
 	KeyUsage     x509.KeyUsage      // 0 means digitalSignature
 	ExtKeyUsage  []x509.ExtKeyUsage // at least serverAuth and clientAuth

@@ -78,9 +78,12 @@ func (a *Authority) admits(leaf *Leaf) error {
 }
 
 func validNames(leaf *Leaf) error {
-	for _, name := range leaf.DNSNames {
+	for i, name := range leaf.DNSNames {
 		if err := ValidDNSName(name); err != nil {
 			return err
+		}
+		if slices.Contains(leaf.DNSNames[:i], name) {
+			return fmt.Errorf("DNS name %q stands twice", name)
 		}
 	}
 	if len(leaf.Organization) > 1 {

@@ -58,6 +58,7 @@ func TestSignRefuses(t *testing.T) {
 		"the trust domain's own ID":    func(l *ca.Leaf) { l.ID = parseID(t, "spiffe://example.org") },
 		"a DNS name with a NUL":        func(l *ca.Leaf) { l.DNSNames = []string{"a\x00.example.org"} },
 		"a DNS name that is an IP":     func(l *ca.Leaf) { l.DNSNames = []string{"192.0.2.1"} },
+		"a DNS name twice":             func(l *ca.Leaf) { l.DNSNames = []string{"a.example.org", "b.example.org", "a.example.org"} },
 		"keyCertSign":                  func(l *ca.Leaf) { l.KeyUsage = x509.KeyUsageCertSign },
 		"cRLSign beside another usage": func(l *ca.Leaf) { l.KeyUsage = x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature },
 		"no extended key usage":        func(l *ca.Leaf) { l.ExtKeyUsage = nil },

@@ -208,6 +208,7 @@ func TestEntriesAndTokensAreChecked(t *testing.T) {
 		"an unknown issuer":          {SPIFFEID: workload, Method: policy.MethodJWT, Issuer: "nope", Claims: map[string]string{"sub": "x"}},
 		"another trust domain":       {SPIFFEID: "spiffe://example.com/x", Method: policy.MethodJoinToken},
 		"names its profile forbids":  {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"*.example.org"}},
+		"a DNS name twice":           {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"a.b", "a.b"}},
 		"a missing DNS name":         {SPIFFEID: workload, Method: policy.MethodJoinToken, Profile: "server"},
 		"an ID that is not a URI":    {SPIFFEID: "web", Method: policy.MethodJoinToken},
 		"an upper-case DNS wildcard": {SPIFFEID: workload, Method: policy.MethodJoinToken, DNSNames: []string{"*.*.example.org"}},

@@ -231,18 +231,18 @@ func checkProfile(in *Input, p proposal) (*Profile, error) {
 // maxDNSNames bounds the size of a certificate.
 const maxDNSNames = 100
 
-// grantDNSNames returns the names that the certificate will carry: those that were asked
-// for, or, when none were, all that the caller may have.
+// grantDNSNames returns the names that the certificate will carry, each once: those that were
+// asked for, or, when none were, all that the caller may have.
 func grantDNSNames(in *Input, p proposal, profile *Profile) ([]string, error) {
 	if asked := len(in.CSR.DNSNames) + len(in.Want.DNSNames); asked > 2*maxDNSNames { // each may stand in both
 		return nil, deny(RuleDNSName, "%d DNS names exceed the limit of %d", asked, maxDNSNames)
 	}
-	names := p.dnsNames
-	if len(in.CSR.DNSNames) > 0 || len(in.Want.DNSNames) > 0 {
-		names = slices.Concat(in.CSR.DNSNames, in.Want.DNSNames)
-		slices.Sort(names)
-		names = slices.Compact(names)
+	names := slices.Concat(in.CSR.DNSNames, in.Want.DNSNames)
+	if len(names) == 0 {
+		names = slices.Clone(p.dnsNames)
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	for _, name := range names {
 		if !p.anyName && !slices.Contains(p.dnsNames, name) {
 			return nil, deny(RuleDNSName, "the caller may not have %q", name)

@@ -246,6 +246,8 @@ func TestDecideRenewal(t *testing.T) {
 	current := policy.Current{
 		ID: id(t, "spiffe://example.org/web"), DNSNames: []string{"web.example.org"}, Profile: "server", EntryID: "ent_9",
 	}
+	repeated := current
+	repeated.DNSNames = []string{"web.example.org", "web.example.org"}
 	granted := outcome{ID: current.ID.String(), DNSNames: current.DNSNames, Profile: "server", Entry: "ent_9", Validity: 60 * 24 * time.Hour}
 
 	for name, c := range map[string]struct {
@@ -255,6 +257,7 @@ func TestDecideRenewal(t *testing.T) {
 		expect   outcome
 	}{
 		"the same names again":                  {current: &current, expect: granted},
+		"names recorded twice are said once":    {current: &repeated, expect: granted},
 		"a certificate without a record":        {expect: outcome{Rule: policy.RuleNoEntry}},
 		"another identity":                      {current: &current, csrNames: []string{"spiffe://example.org/db"}, expect: outcome{Rule: policy.RuleIdentity}},
 		"another DNS name":                      {current: &current, csrNames: []string{"db.example.org"}, expect: outcome{Rule: policy.RuleDNSName}},

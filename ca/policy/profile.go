@@ -118,9 +118,12 @@ func (p *Profile) CheckDNSNames(names []string) error {
 	case len(names) == 0 && p.RequireDNSNames:
 		return deny(RuleDNSName, "profile %q requires a DNS name", p.Name)
 	}
-	for _, name := range names {
+	for i, name := range names {
 		if err := ca.ValidDNSName(name); err != nil {
 			return deny(RuleDNSName, "%v", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return deny(RuleDNSName, "%q stands twice", name)
 		}
 		if strings.HasPrefix(name, "*") && !p.WildcardDNSNames {
 			return deny(RuleDNSName, "profile %q does not allow the wildcard %q", p.Name, name)
