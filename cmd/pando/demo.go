@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -18,14 +17,13 @@ import (
 const (
 	demoTrustDomain = "demo.example.org"
 	demoProfile     = "demo"
-	demoMarker      = "pando-demo.txt" // says that a directory may be removed
 )
 
 // demoOptions is the command line of pando demo.
 type demoOptions struct {
 	data     string
-	duration time.Duration // 0: until it is interrupted
-	lifetime duration      // of the workloads' certificates
+	duration duration // 0: until it is interrupted
+	lifetime duration // of the workloads' certificates
 }
 
 func newDemoCommand(io stdio) *cobra.Command {
@@ -46,21 +44,29 @@ handshake failed.`,
 			if time.Duration(options.lifetime) < 2*time.Second || time.Duration(options.lifetime) > time.Hour {
 				return usageErrorf("--lifetime %s is not between 2s and 1h", options.lifetime)
 			}
+			if cmd.Flags().Changed("duration") && options.duration <= 0 {
+				return usageErrorf("--duration %s is not above zero", options.duration)
+			}
 			return runDemo(cmd.Context(), &options, io.out)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.data, "data", "pando-demo", "`directory` to make the CA in; one of an earlier demo is replaced")
-	flags.DurationVar(&options.duration, "duration", 0, "end after this time (default: when interrupted)")
+	addDuration(cmd, &options.duration, "duration", "end after this time, such as 30s (default: when interrupted)")
 	flags.Var(&options.lifetime, "lifetime", "lifetime of the workloads' certificates")
 	return cmd
 }
 
 // runDemo makes a CA, runs its server and lets two workloads talk until the time is up.
 func runDemo(ctx context.Context, o *demoOptions, out io.Writer) error {
+	leave, err := enterDemo(ctx, o.data)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if o.duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.duration)
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(o.duration))
 		defer cancel()
 	}
 	d, err := newDemo(ctx, o, out)
@@ -86,9 +92,6 @@ type demo struct {
 
 // newDemo makes the CA and everything of its server up to open listeners.
 func newDemo(ctx context.Context, o *demoOptions, out io.Writer) (*demo, error) {
-	if err := clearDemo(o.data); err != nil {
-		return nil, err
-	}
 	d := &demo{printer: newDemoPrinter(out)}
 	options, err := d.configure(o)
 	if err != nil {
@@ -152,20 +155,6 @@ func demoAddresses() (listenConfig, error) {
 	return listen, err
 }
 
-// clearDemo removes the directory of an earlier demo, and nothing that is not one.
-func clearDemo(dir string) error {
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return os.MkdirAll(dir, 0o700)
-	}
-	if _, err := os.Stat(filepath.Join(dir, demoMarker)); err != nil {
-		return fmt.Errorf("%s exists and is not an earlier demo's: remove it, or choose another with --data", dir)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.MkdirAll(dir, 0o700)
-}
-
 // demoFiles are what the lines for a second terminal refer to.
 type demoFiles struct {
 	bundle  string
@@ -173,16 +162,13 @@ type demoFiles struct {
 	admin   *madeAdmin
 }
 
-// remember writes the context file and the marker.
+// remember writes the context file.
 func (d *demo) remember(made *initResult) error {
 	d.files = demoFiles{bundle: made.Bundle, context: filepath.Join(made.Data, "contexts.yaml"), admin: made.Admin}
 	contexts := contextFile{Current: "demo", Contexts: map[string]savedContext{"demo": {
 		Server: d.restURL(), Bundle: made.Bundle, Certificate: made.Admin.Certificate, Key: made.Admin.Key,
 	}}}
-	if err := contexts.write(d.files.context); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(made.Data, demoMarker), []byte("made by pando demo; it may be removed\n"), 0o600)
+	return contexts.write(d.files.context)
 }
 
 func (d *demo) restURL() string { return "https://" + d.cfg.Listen.REST }
