@@ -408,19 +408,23 @@ func TestProfilesAreValid(t *testing.T) {
 	}
 	good := policy.Profiles()[0]
 	for name, change := range map[string]func(*policy.Profile){
-		"no name":                      func(p *policy.Profile) { p.Name = "" },
-		"no duration":                  func(p *policy.Profile) { p.Duration = 0 },
-		"a duration past the maximum":  func(p *policy.Profile) { p.Duration = p.MaxDuration + 1 },
-		"a maximum of ten years":       func(p *policy.Profile) { p.MaxDuration = 10 * 365 * 24 * time.Hour },
-		"a renewal after the end":      func(p *policy.Profile) { p.RenewAt = 1.5 },
-		"two organisations":            func(p *policy.Profile) { p.Organization = []string{"a", "b"} },
-		"an organisation without name": func(p *policy.Profile) { p.Organization = []string{""} },
-		"no key algorithm":             func(p *policy.Profile) { p.KeyAlgorithms = nil },
-		"an unknown key algorithm":     func(p *policy.Profile) { p.KeyAlgorithms = []ca.KeyAlgorithm{"rot13"} },
-		"one usage without the other":  func(p *policy.Profile) { p.ExtKeyUsage = p.ExtKeyUsage[:1] },
-		"any usage":                    func(p *policy.Profile) { p.ExtKeyUsage = append(p.ExtKeyUsage[:2:2], 0) },
-		"OCSP signing":                 func(p *policy.Profile) { p.ExtKeyUsage = append(p.ExtKeyUsage[:2:2], 9) },
-		"wildcards without DNS names":  func(p *policy.Profile) { p.DNSNames, p.WildcardDNSNames = false, true },
+		"no name":                       func(p *policy.Profile) { p.Name = "" },
+		"a name of two words":           func(p *policy.Profile) { p.Name = "a b" },
+		"a name in upper case":          func(p *policy.Profile) { p.Name = "Web" },
+		"a name that looks like a flag": func(p *policy.Profile) { p.Name = "-x" },
+		"a name of 64":                  func(p *policy.Profile) { p.Name = strings.Repeat("a", 64) },
+		"no duration":                   func(p *policy.Profile) { p.Duration = 0 },
+		"a duration past the maximum":   func(p *policy.Profile) { p.Duration = p.MaxDuration + 1 },
+		"a maximum of ten years":        func(p *policy.Profile) { p.MaxDuration = 10 * 365 * 24 * time.Hour },
+		"a renewal after the end":       func(p *policy.Profile) { p.RenewAt = 1.5 },
+		"two organisations":             func(p *policy.Profile) { p.Organization = []string{"a", "b"} },
+		"an organisation without name":  func(p *policy.Profile) { p.Organization = []string{""} },
+		"no key algorithm":              func(p *policy.Profile) { p.KeyAlgorithms = nil },
+		"an unknown key algorithm":      func(p *policy.Profile) { p.KeyAlgorithms = []ca.KeyAlgorithm{"rot13"} },
+		"one usage without the other":   func(p *policy.Profile) { p.ExtKeyUsage = p.ExtKeyUsage[:1] },
+		"any usage":                     func(p *policy.Profile) { p.ExtKeyUsage = append(p.ExtKeyUsage[:2:2], 0) },
+		"OCSP signing":                  func(p *policy.Profile) { p.ExtKeyUsage = append(p.ExtKeyUsage[:2:2], 9) },
+		"wildcards without DNS names":   func(p *policy.Profile) { p.DNSNames, p.WildcardDNSNames = false, true },
 	} {
 		p := good
 		change(&p)

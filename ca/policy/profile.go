@@ -63,8 +63,8 @@ func (p *Profile) Validate() error {
 
 func (p *Profile) invalid() error {
 	switch {
-	case p.Name == "":
-		return errors.New("has no name")
+	case !validProfileName(p.Name):
+		return errors.New("name is not 1 to 63 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit")
 	case p.Duration < time.Second:
 		return fmt.Errorf("duration %s is under one second", p.Duration)
 	case p.Duration > p.MaxDuration:
@@ -95,6 +95,13 @@ func (p *Profile) invalid() error {
 		}
 	}
 	return p.invalidUsage()
+}
+
+// validProfileName reports whether a text can name a profile in requests, records, labels of
+// metrics and on command lines.
+func validProfileName(text string) bool {
+	const first, all = "abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijklmnopqrstuvwxyz0123456789._-"
+	return text != "" && len(text) <= 63 && strings.Contains(first, text[:1]) && strings.Trim(text, all) == ""
 }
 
 // invalidUsage refuses usages by which a leaf would act for a CA or for anything at all.

@@ -122,6 +122,10 @@ func TestConfigIsJudged(t *testing.T) {
 		"an intermediate that lives shorter than a leaf": {"lifetimes: {intermediate: 90d}\nprofiles: [{name: administrator, max_duration: 89d}]", `lifetimes.intermediate: 90d does not cover a certificate of profile "server", which may live for 90d`},
 		"a rate that is not a number":                    {"limits: {identity_rate: .nan}", "limits.identity_rate: must be 0 or more"},
 		"a negative burst":                               {"limits: {identity_burst: -1}", "limits.identity_burst: must be 0 or more"},
+		"a schedule that is none":                        {"rotation: {schedule: foo}", `rotation.schedule: scheduler: job "rotate": schedule "foo": `},
+		"an empty schedule":                              {`rotation: {schedule: ""}`, `rotation.schedule: `},
+		"a lease that ended":                             {"rotation: {lease: -1m}", "rotation.lease: -1m0s is negative"},
+		"a profile of two words":                         {"profiles: [{name: a b}]", `profiles: profile "a b": name is not 1 to 63 of `},
 		"a log format unknown":                           {"log: {format: xml}", `log.format: "xml" is none of json, text`},
 		"a log level unknown":                            {"log: {level: loud}", `log.level: "loud" is none of debug, info, warn, error`},
 		"an administrator elsewhere":                     {"administrators: [{spiffe_id: spiffe://example.org/ana, role: admin}]", "administrators: spiffe://example.org/ana is not under spiffe://example.org/pando/"},
@@ -453,6 +457,27 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 					t.Errorf("%s[].%s has no row in docs/configuration.md", s.key, keyOf(f))
 				}
 			}
+		}
+	}
+}
+
+func TestExamplesOfTheConfigurationAreValid(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) < 2 {
+		t.Fatalf("%d examples are in the page", len(blocks))
+	}
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		cfg := parsed(t, "trust_domain: example.org")
+		if err := parseConfig(&cfg, "configuration.md", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("%v, in\n%s", err, text)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pando-ca/pando/ca/keystore"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
+	"github.com/pando-ca/pando/rotation"
 )
 
 // problems gathers what is wrong with a configuration, one line for each.
@@ -49,6 +50,8 @@ func (c *config) Validate() error {
 	c.Keys.validate(&p)
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
+	p.add("rotation.schedule", validSchedule(c.Rotation.Schedule))
+	p.check(c.Rotation.Lease >= 0, "rotation.lease", "%s is negative", c.Rotation.Lease)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
 	p.add("urls.crl", c.validCRLTemplate())
 	c.validateLimits(&p)
@@ -229,6 +232,15 @@ func validDatabase(text string) error {
 		return errors.New("is not a URL such as postgres://pando@db.example.org/pando")
 	}
 	return nil
+}
+
+// validSchedule judges when the job runs that looks whether a rotation is due.
+func validSchedule(text string) error {
+	nothing := func(context.Context, time.Time) error { return nil }
+	_, err := rotation.NewScheduler(rotation.SchedulerConfig{
+		Jobs: []rotation.Job{{Name: rotation.JobRotate, Schedule: text, Do: nothing}},
+	})
+	return err
 }
 
 // validTemplate judges a URL template that certificates will carry.
