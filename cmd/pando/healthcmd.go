@@ -20,8 +20,9 @@ func newHealthCommand(io stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a server of this machine whether it is ready",
-		Long: `Ask a server whether it is ready to issue, and exit with 0 if it is and with 1 if it is not.
-It is meant for the health checks of containers, whose image has no other program.`,
+		Long: `Ask a server whether it is ready to issue, and exit with 0 if it is and with 5 if it is not or
+cannot be reached. It is meant for the health checks of containers, whose image has no other
+program.`,
 		Example: "  pando health\n  pando health --address localhost:9464",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,7 +51,7 @@ func checkHealth(ctx context.Context, address string) error {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return withExitCode(exitUnavailable, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {
@@ -60,5 +61,9 @@ func checkHealth(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", response.Status, err)
 	}
-	return fmt.Errorf("%s: %s", response.Status, printable(strings.TrimSpace(string(body))))
+	err = fmt.Errorf("%s: %s", response.Status, printable(strings.TrimSpace(string(body))))
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return withExitCode(exitUnavailable, err)
+	}
+	return err
 }

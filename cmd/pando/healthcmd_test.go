@@ -16,10 +16,10 @@ func TestHealth(t *testing.T) {
 		says   string
 	}{
 		"a server that is ready":     {http.StatusOK, "ok", exitOK, "ready"},
-		"a server that is not":       {http.StatusServiceUnavailable, "database: connection refused\n", exitFailed, "database: connection refused"},
+		"a server that is not":       {http.StatusServiceUnavailable, "database: connection refused\n", exitUnavailable, "database: connection refused"},
 		"something else":             {http.StatusNotFound, "", exitFailed, "404"},
 		"a redirect to who knows":    {http.StatusFound, "", exitFailed, "302"},
-		"an answer for the terminal": {http.StatusServiceUnavailable, "\x1b[2J", exitFailed, "503"},
+		"an answer for the terminal": {http.StatusServiceUnavailable, "\x1b[2J", exitUnavailable, "503"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,8 +51,8 @@ func TestHealth(t *testing.T) {
 		server := httptest.NewServer(nil)
 		server.Close()
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"health", "--address", server.URL}, stdio{out: &out, err: &errs}); code != exitFailed {
-			t.Errorf("exit code %d, want %d: %s", code, exitFailed, errs.String())
+		if code := run(t.Context(), []string{"health", "--address", server.URL}, stdio{out: &out, err: &errs}); code != exitUnavailable {
+			t.Errorf("exit code %d, want %d: %s", code, exitUnavailable, errs.String())
 		}
 	})
 }
