@@ -32,6 +32,7 @@ type initResult struct {
 	Context     string     `json:"context,omitempty"`
 	ContextNote string     `json:"-"`
 	Request     string     `json:"request,omitempty"` // file with the request that waits for its certificate
+	reach       string     // flags that lead the next commands to this CA
 }
 
 // madeCert is one authority of the result.
@@ -153,7 +154,7 @@ func (r *initResult) write(out io.Writer, format string) error {
 	}
 	fmt.Fprintf(&b, "\nNext:\n  pando serve --data %s\n", r.Data)
 	if r.Admin != nil {
-		fmt.Fprintf(&b, "  pando entry create --spiffe-id spiffe://%s/web\n  pando token create ENTRY\n", r.TrustDomain)
+		fmt.Fprintf(&b, "  pando entry create%s --spiffe-id spiffe://%s/web\n  pando token create%s ENTRY\n", r.reach, r.TrustDomain, r.reach)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -227,6 +228,23 @@ func (o *initOptions) remember() (name, note string) {
 		return "", fmt.Sprintf("not remembered: %v", err)
 	}
 	return o.context, fmt.Sprintf("%s, in %s", o.context, path)
+}
+
+// reach is the flags by which a command reaches this CA: none if it is the one that commands
+// without flags go to, --context if it is remembered beside that, or else everything.
+func (o *initOptions) reach(context string) string {
+	if context == "" {
+		return fmt.Sprintf(" --server %s --bundle %s --cert %s --key %s",
+			o.serverURL(), o.path(caBundleName), o.path(o.admin+".crt"), o.path(o.admin+".key"))
+	}
+	path, err := contextFilePath()
+	if err != nil {
+		return " --context " + context
+	}
+	if known, err := loadContexts(path); err != nil || known.Current != context {
+		return " --context " + context
+	}
+	return ""
 }
 
 // serverURL is where this machine reaches the REST door.

@@ -78,6 +78,7 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 	}
 	result := o.result(set, administrator)
 	result.Context, result.ContextNote = o.remember()
+	result.reach = o.reach(result.Context)
 	// From here on the CA is in use, and a second init is refused.
 	if err := os.Remove(o.path(claimName)); err != nil {
 		return nil, fmt.Errorf("finish: %w", err)

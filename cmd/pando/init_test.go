@@ -405,6 +405,36 @@ func TestInitLeavesTheContextOfAnotherCA(t *testing.T) {
 	}
 }
 
+// The commands that init prints must lead to the CA that it made.
+func TestInitSaysHowItsCAIsReached(t *testing.T) {
+	for name, test := range map[string]struct {
+		earlier []string // CAs that are remembered already
+		flags   []string
+		want    string
+	}{
+		"the first":                      {want: "pando entry create --spiffe-id "},
+		"beside another trust domain":    {earlier: []string{"example.com"}, want: "pando entry create --context example.org --spiffe-id "},
+		"with a context that is taken":   {earlier: []string{"example.org"}, want: "pando entry create --server https://localhost:8443 --bundle DATA/bundle.pem --cert DATA/admin.crt --key DATA/admin.key --spiffe-id "},
+		"without a context":              {flags: []string{"--context", "none"}, want: "pando token create --server https://localhost:8443 --bundle DATA/bundle.pem --cert DATA/admin.crt --key DATA/admin.key ENTRY"},
+		"with a context of another name": {earlier: []string{"example.org"}, flags: []string{"--context", "b"}, want: "pando token create --context b ENTRY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("PANDO_CONTEXT_FILE", filepath.Join(dir, "contexts.yaml"))
+			for _, td := range test.earlier {
+				if code, _, errs := runPando(t, "init", "--trust-domain", td, "--data", filepath.Join(dir, td)); code != exitOK {
+					t.Fatal(errs)
+				}
+			}
+			data := filepath.Join(dir, "data")
+			code, out, errs := runPando(t, append([]string{"init", "--trust-domain", "example.org", "--data", data}, test.flags...)...)
+			if want := strings.ReplaceAll(test.want, "DATA", data); code != exitOK || !strings.Contains(out, want) {
+				t.Errorf("exit code %d, without %q: %s%s", code, want, out, errs)
+			}
+		})
+	}
+}
+
 // An administrator who was away for too long is not locked out for good.
 func TestRecoverMakesAnAdministratorAgain(t *testing.T) {
 	d := newDeployment(t, "")
