@@ -98,6 +98,8 @@ func propose(in *Input) (proposal, error) {
 			id: in.wantedID(), profile: in.Want.Profile,
 			anyName: true, trusted: c.Role.AtLeast(RoleAdmin),
 		}, nil
+	case c.Method == MethodPeer && c.Role != RoleNone && !in.wantedID().IsZero():
+		return proposal{}, deny(RuleIdentity, "to sign for a SPIFFE ID takes the role %s, and the caller has %s", RoleOperator, c.Role)
 	case c.Method == MethodPeer && c.Role != RoleNone:
 		// Whoever signs a CSR that somebody else has made must not give the own identity
 		// away by forgetting to name one. It is renewed by asking for just that: then the
@@ -267,9 +269,9 @@ func validity(in *Input, profile *Profile) (notBefore, notAfter time.Time, err e
 	}
 	switch {
 	case duration < time.Second:
-		return notBefore, notAfter, deny(RuleDuration, "%s is under one second", duration)
+		return notBefore, notAfter, deny(RuleDuration, "%s is under one second", span(duration))
 	case duration > profile.MaxDuration:
-		return notBefore, notAfter, deny(RuleDuration, "%s exceeds the %s of profile %q", duration, profile.MaxDuration, profile.Name)
+		return notBefore, notAfter, deny(RuleDuration, "%s exceeds the %s of profile %q", span(duration), span(profile.MaxDuration), profile.Name)
 	}
 	duration = duration.Truncate(time.Second)
 	issuer := in.Set.Issuer().Certificate()
@@ -280,7 +282,7 @@ func validity(in *Input, profile *Profile) (notBefore, notAfter time.Time, err e
 	notAfter = notBefore.Add(duration)
 	if notAfter.After(issuer.NotAfter) {
 		return notBefore, notAfter, deny(RuleDuration, "%s would outlive the issuer, which ends at %s",
-			duration, issuer.NotAfter.Format(time.RFC3339))
+			span(duration), issuer.NotAfter.Format(time.RFC3339))
 	}
 	return notBefore, notAfter, nil
 }

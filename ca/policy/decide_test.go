@@ -434,6 +434,15 @@ func TestProfilesAreValid(t *testing.T) {
 	}
 }
 
+// TestAViewerIsToldOfTheRole and not to name the SPIFFE ID that was named.
+func TestAViewerIsToldOfTheRole(t *testing.T) {
+	in := newFixture(t).input(t, peerCaller(t, "spiffe://example.org/pando/admin/vic", policy.RoleViewer), "spiffe://example.org/db")
+	_, err := policy.Decide(in)
+	if err == nil || !strings.Contains(err.Error(), "takes the role operator, and the caller has viewer") {
+		t.Errorf("the denial is %v", err)
+	}
+}
+
 // FuzzTemplate: whatever the claims hold, a template resolves to an ID of the trust domain
 // with as many segments as the template has, or not at all.
 func FuzzTemplate(f *testing.F) {

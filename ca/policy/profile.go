@@ -66,11 +66,11 @@ func (p *Profile) invalid() error {
 	case !validProfileName(p.Name):
 		return errors.New("name is not 1 to 63 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit")
 	case p.Duration < time.Second:
-		return fmt.Errorf("duration %s is under one second", p.Duration)
+		return fmt.Errorf("duration %s is under one second", span(p.Duration))
 	case p.Duration > p.MaxDuration:
-		return fmt.Errorf("duration %s exceeds the maximum of %s", p.Duration, p.MaxDuration)
+		return fmt.Errorf("duration %s exceeds the maximum of %s", span(p.Duration), span(p.MaxDuration))
 	case p.MaxDuration > maxProfileDuration:
-		return fmt.Errorf("maximum duration %s exceeds %s", p.MaxDuration, maxProfileDuration)
+		return fmt.Errorf("maximum duration %s exceeds %s", span(p.MaxDuration), span(maxProfileDuration))
 	case p.RenewAt != 0 && (p.RenewAt < 0.2 || p.RenewAt > 0.8):
 		return fmt.Errorf("renewal at %v of the lifetime is not between 0.2 and 0.8", p.RenewAt)
 	case len(p.KeyAlgorithms) == 0:
