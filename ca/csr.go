@@ -84,7 +84,10 @@ func ParseCSR(data []byte) (*CSR, error) {
 	if req.Version != 0 {
 		return nil, defect(DefectMalformed, "version is %d, want 0", req.Version)
 	}
-	if !csrSignatureAllowed(req.SignatureAlgorithm) {
+	switch {
+	case req.SignatureAlgorithm == x509.UnknownSignatureAlgorithm:
+		return nil, defect(DefectSignatureAlgorithm, "signature algorithm is not known")
+	case !csrSignatureAllowed(req.SignatureAlgorithm):
 		return nil, defect(DefectSignatureAlgorithm, "signature algorithm %s is not accepted", req.SignatureAlgorithm)
 	}
 	csr := &CSR{PublicKey: req.PublicKey}

@@ -365,3 +365,11 @@ func checkCSR(t *testing.T, csr *ca.CSR) {
 		}
 	}
 }
+
+func TestAnUnknownSignatureAlgorithmHasNoNumber(t *testing.T) {
+	const file = "csr-ed448.pem"
+	_, err := ca.ParseCSR(testdata(t, file, refused[file].make))
+	if err == nil || !strings.Contains(err.Error(), "signature algorithm is not known") {
+		t.Errorf("the defect is %v", err)
+	}
+}

@@ -81,8 +81,8 @@ func (s *Service) Certificate(ctx context.Context, caller policy.Caller, serial 
 
 func parseSerial(text string) (ca.Serial, error) {
 	serial, err := ca.ParseSerial(padSerial(text))
-	if err != nil {
-		return serial, invalid("serial: %v", err)
+	if err != nil { // it speaks of the padded text, which nobody typed
+		return serial, invalid("serial: is not a number of at most %d hex digits", 2*len(ca.Serial{}))
 	}
 	return serial, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -78,8 +79,9 @@ func (s *Service) checkEntry(caller policy.Caller, spec policy.EntrySpec) error 
 		return permissionDenied("an entry under /pando/ requires the role %s", policy.RoleAdmin)
 	}
 	// An entry that its profile refuses would be found out by the workload.
-	if err := s.profiles[spec.Profile].CheckDNSNames(spec.DNSNames); err != nil {
-		return invalid("dns_names: %v", err)
+	var denial *policy.Denial
+	if err := s.profiles[spec.Profile].CheckDNSNames(spec.DNSNames); errors.As(err, &denial) {
+		return invalid("dns_names: %s", denial.Reason)
 	}
 	return nil
 }

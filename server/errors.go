@@ -94,8 +94,14 @@ func fromStore(err error) *Error {
 		e.Kind, e.Code, e.Message = KindUnauthenticated, "token_expired", "the join token has expired"
 	case errors.Is(err, store.ErrReplayed):
 		e.Kind, e.Code, e.Message = KindUnauthenticated, "replayed", "the token was used before"
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOverloaded), errors.Is(err, store.ErrIssuerInactive):
-		e.Kind, e.Code, e.Message = KindUnavailable, "unavailable", "the request was not recorded; try again"
+	case errors.Is(err, store.ErrUnavailable):
+		e.Kind, e.Code, e.Message = KindUnavailable, "unavailable", "the database is not available; try again"
+		e.RetryAfter = retryUnavailable
+	case errors.Is(err, store.ErrOverloaded):
+		e.Kind, e.Code, e.Message = KindUnavailable, "unavailable", "too many requests wait to be recorded; try again"
+		e.RetryAfter = retryUnavailable
+	case errors.Is(err, store.ErrIssuerInactive):
+		e.Kind, e.Code, e.Message = KindUnavailable, "unavailable", "the issuer has just been replaced; try again"
 		e.RetryAfter = retryUnavailable
 	default:
 		e.Kind, e.Code, e.Message = KindInternal, "internal", "internal error"

@@ -22,9 +22,9 @@ func (s *Service) RevokeCertificate(ctx context.Context, caller policy.Caller, s
 	if err := s.authorize(ctx, caller, OpRevokeCertificate); err != nil {
 		return nil, err
 	}
-	parsed, err := ca.ParseSerial(padSerial(serial))
+	parsed, err := parseSerial(serial)
 	if err != nil {
-		return nil, invalid("serial: %v", err)
+		return nil, err
 	}
 	if reason, err = checkReason(reason); err != nil {
 		return nil, err

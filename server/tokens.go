@@ -49,6 +49,8 @@ func (s *Service) CreateJoinToken(ctx context.Context, caller policy.Caller, ent
 	}
 	entry, err := s.entry(ctx, entryID)
 	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, notFound("there is no entry with this ID")
 	case err != nil:
 		return nil, err
 	case entry.Issuer() != "":
