@@ -129,14 +129,15 @@ func (o *getOptions) hasCredential() bool {
 }
 
 // credential reads the join token or the JWT.
-func (o *getOptions) credential(in io.Reader) (string, error) {
+// Without one, why it is needed is the error.
+func (o *getOptions) credential(in io.Reader, why string) (string, error) {
 	var data []byte
 	var err error
 	switch path := firstOf(o.tokenFile, o.jwtFile); {
 	case o.token != "":
 		data = []byte(o.token)
 	case path == "":
-		return "", usageErrorf("there is no certificate in %s to renew: --token, --token-file or --jwt-file is needed", o.out)
+		return "", usageErrorf("%s: --token, --token-file or --jwt-file is needed", why)
 	case path == "-":
 		data, err = io.ReadAll(io.LimitReader(in, maxCredential))
 	default:

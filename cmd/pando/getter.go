@@ -32,8 +32,8 @@ func (g *getter) get(ctx context.Context) (*credentialInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if current == nil || !g.renewable(current) {
-		return g.enrol(ctx, dir, settings)
+	if why := g.unfit(current); why != "" {
+		return g.enrol(ctx, dir, settings, why)
 	}
 	if g.options.ifDue && g.now.Before(current.info.Renewal.Start) {
 		return &current.info, nil
@@ -42,15 +42,23 @@ func (g *getter) get(ctx context.Context) (*credentialInfo, error) {
 	if exitCode(err) == exitDenied && g.options.hasCredential() {
 		// Revoked, or its entry is gone: a new credential may give a new identity.
 		fmt.Fprintf(g.io.err, "pando: warning: the certificate in %s was refused: %v; enrolling anew\n", g.options.out, err)
-		return g.enrol(ctx, dir, settings)
+		return g.enrol(ctx, dir, settings, "")
 	}
 	return info, err
 }
 
-// renewable reports whether what is there is still valid and is what is asked for.
-func (g *getter) renewable(c *credentials) bool {
+// unfit says why what is there cannot be renewed, or is empty.
+func (g *getter) unfit(c *credentials) string {
 	wanted := g.options.spiffeID
-	return g.now.Before(c.pair.Leaf.NotAfter) && (wanted == "" || wanted == c.info.SPIFFEID)
+	switch {
+	case c == nil:
+		return fmt.Sprintf("there is no certificate in %s to renew", g.options.out)
+	case !g.now.Before(c.pair.Leaf.NotAfter):
+		return fmt.Sprintf("the certificate in %s has expired", g.options.out)
+	case wanted != "" && wanted != c.info.SPIFFEID:
+		return fmt.Sprintf("the certificate in %s is for %s, not for %s", g.options.out, printable(c.info.SPIFFEID), printable(wanted))
+	}
+	return ""
 }
 
 // renew replaces a valid certificate, verified under the bundle that came with it.
@@ -74,9 +82,9 @@ func (g *getter) renew(ctx context.Context, dir *credentialDir, settings savedCo
 	return g.keep(dir, client, issued, key)
 }
 
-// enrol obtains the first certificate, with a token.
-func (g *getter) enrol(ctx context.Context, dir *credentialDir, settings savedContext) (*credentialInfo, error) {
-	bearer, err := g.options.credential(g.io.in)
+// enrol obtains the first certificate, with a token. why is the reason that a renewal will not do.
+func (g *getter) enrol(ctx context.Context, dir *credentialDir, settings savedContext, why string) (*credentialInfo, error) {
+	bearer, err := g.options.credential(g.io.in, why)
 	if err != nil {
 		return nil, err
 	}
