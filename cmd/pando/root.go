@@ -156,7 +156,10 @@ func codeUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExitCode(exitUsage, err) })
 	if validate := cmd.Args; validate != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			return withExitCode(exitUsage, validate(cmd, args))
+			if err := validate(cmd, args); err != nil {
+				return usageErrorf("%w; it is %s", err, cmd.UseLine())
+			}
+			return nil
 		}
 	}
 	for _, sub := range cmd.Commands() {
