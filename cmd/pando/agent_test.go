@@ -274,7 +274,7 @@ func TestAgentConfigurationsThatAreRefused(t *testing.T) {
 		"a hook that is named twice":          {hook + "\n" + with("output:", "hooks: [h, h], output:"), "named twice"},
 		"a hook that does nothing":            {"hooks: [{name: h}]\n" + with("", ""), "either a command or a signal"},
 		"a hook that does two things":         {"hooks: [{name: h, command: [a], signal: HUP, pid_file: p}]\n" + with("", ""), "either a command or a signal"},
-		"a command that is a text":            {"hooks: [{name: h, command: nginx -s reload}]\n" + with("", ""), "cannot unmarshal"},
+		"a command that is a text":            {"hooks: [{name: h, command: nginx -s reload}]\n" + with("", ""), "stands where a list is needed"},
 		"a signal that ends programs":         {"hooks: [{name: h, signal: KILL, pid_file: p}]\n" + with("", ""), "not one of those"},
 		"a signal to nobody":                  {"hooks: [{name: h, signal: HUP}]\n" + with("", ""), "go together"},
 		"an unknown log format":               {"log: {format: xml}\n" + with("", ""), "log.format"},

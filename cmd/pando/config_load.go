@@ -42,6 +42,9 @@ func (s configSource) load() (config, error) {
 	if err := overrideConfig(&cfg, s.env); err != nil {
 		return config{}, err
 	}
+	if err != nil && cfg.TrustDomain == "" {
+		return config{}, fmt.Errorf("there is no configuration: no %s here, no --config or --data, and nothing in the environment; pando init makes a CA", configName)
+	}
 	if s.data != "" {
 		cfg.Data = "" // the directory that was named, whatever the file says
 	}

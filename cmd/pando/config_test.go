@@ -85,11 +85,13 @@ func TestConfigRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"a merge key":                          {"<<: {data: a}", `pando.yaml: line 1: unknown key "<<"`},
 		"an alias":                             {"data: &d a\ndatabase: *d", `pando.yaml: line 2: aliases are not supported`},
 		"a second document":                    {"data: a\n---\ndata: b", `pando.yaml: holds more than one YAML document`},
-		"a list for a section":                 {"listen: [a]", "pando.yaml: line 1: cannot unmarshal !!seq into main.listenConfig"},
+		"a list for a section":                 {"listen: [a]", "pando.yaml: line 1: a list stands where a section with keys is needed"},
 		"a section for a text":                 {"data: {a: b}", "pando.yaml: line 1: data does not hold keys"},
-		"a number that is none":                {"limits: {identity_burst: many}", "pando.yaml: line 1: cannot unmarshal !!str `many` into int"},
-		"a duration without a unit":            {"refresh_hint: 5", `pando.yaml: "5" is not a duration such as 90m, 24h or 60d`},
-		"a document that is a list":            {"- a", "pando.yaml: line 1: cannot unmarshal !!seq into main.config"},
+		"a number that is none":                {"limits: {identity_burst: many}", "pando.yaml: line 1: `many` stands where a whole number is needed"},
+		"a duration without a unit":            {"refresh_hint: 5", `pando.yaml: line 1: "5" is not a duration such as 90m, 24h or 60d`},
+		"a list for a duration":                {"refresh_hint: [1h]", "pando.yaml: line 1: a duration such as 90m, 24h or 60d is needed here"},
+		"a text for a list":                    {"profiles:\n- name: a\n  organization: ACME", "pando.yaml: line 3: `ACME` stands where a list is needed"},
+		"a document that is a list":            {"- a", "pando.yaml: line 1: a list stands where a section with keys is needed"},
 		"something that is not YAML":           {"a: b: c", "pando.yaml: yaml: mapping values are not allowed in this context"},
 		"a file that is larger than a setting": {strings.Repeat("#", maxConfigSize+1), "pando.yaml: is larger than 1048576 octets"},
 	} {
@@ -262,12 +264,12 @@ func TestEveryKeyHasAnEnvironmentVariable(t *testing.T) {
 func TestEnvironmentThatIsWrongIsRefused(t *testing.T) {
 	for variable, want := range map[string]string{
 		"PANDO_LISTEN_RSET=:1":                   `environment: unknown variable PANDO_LISTEN_RSET (did you mean "PANDO_LISTEN_REST"?)`,
-		"PANDO_LIMITS_IDENTITY_RATE=fast":        "environment: PANDO_LIMITS_IDENTITY_RATE: line 1: cannot unmarshal !!str `fast` into float64",
+		"PANDO_LIMITS_IDENTITY_RATE=fast":        "environment: PANDO_LIMITS_IDENTITY_RATE: line 1: `fast` stands where a number is needed",
 		"PANDO_LIMITS_IDENTITY_RATE=":            "environment: PANDO_LIMITS_IDENTITY_RATE: is empty",
-		"PANDO_REFRESH_HINT=1":                   `environment: PANDO_REFRESH_HINT: "1" is not a duration such as 90m, 24h or 60d`,
+		"PANDO_REFRESH_HINT=1":                   `environment: PANDO_REFRESH_HINT: line 1: "1" is not a duration such as 90m, 24h or 60d`,
 		"PANDO_PROFILES=[{nmae: a}]":             `environment: PANDO_PROFILES: line 1: unknown key "profiles.nmae" (did you mean "name"?)`,
 		"PANDO_SERVING_DNS_NAMES={a: b}":         "environment: PANDO_SERVING_DNS_NAMES: line 1: serving.dns_names does not hold keys",
-		"PANDO_MIGRATE=perhaps":                  "environment: PANDO_MIGRATE: line 1: cannot unmarshal !!str `perhaps` into bool",
+		"PANDO_MIGRATE=perhaps":                  "environment: PANDO_MIGRATE: line 1: `perhaps` stands where true or false is needed",
 		"PANDO_ADMINISTRATORS=[{spiffe_id: [}]}": "environment: PANDO_ADMINISTRATORS: yaml: did not find expected node content",
 	} {
 		cfg := defaultConfig()
@@ -331,6 +333,9 @@ func TestConfigIsLookedForWhereTheFlagsSay(t *testing.T) {
 	}
 	if _, err := (configSource{data: "none"}).load(); err == nil || !strings.Contains(err.Error(), "pando init") {
 		t.Errorf("an empty data directory: %v, want a hint at pando init", err)
+	}
+	if _, err := (configSource{}).load(); err == nil || !strings.Contains(err.Error(), "there is no configuration") {
+		t.Errorf("nothing at all: %v", err)
 	}
 	if _, err := (configSource{file: "none.yaml"}).load(); err == nil {
 		t.Error("a file that is not there was accepted")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -39,13 +40,59 @@ func parseConfig[T any](cfg *T, name string, text []byte) error {
 	return nil
 }
 
-// oneLine puts the errors that yaml gathers behind each other.
+// oneLine puts the errors that yaml gathers behind each other, in the words of the file and
+// not of Go.
 func oneLine(err error) error {
 	var several *yaml.TypeError
 	if !errors.As(err, &several) {
 		return err
 	}
-	return errors.New(strings.Join(several.Errors, "; "))
+	lines := make([]string, len(several.Errors))
+	for i, text := range several.Errors {
+		lines[i] = plainYAML(text)
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
+// plainYAML says without the names of Go's types what the decoder found. What it does not
+// know stays as it is.
+func plainYAML(text string) string {
+	mistyped := regexp.MustCompile("^(line \\d+: )cannot unmarshal !!(\\w+)(?: (`.*`))? into (\\S+)$")
+	unknown := regexp.MustCompile(`^(line \d+: )field (.+) not found in type \S+$`)
+	if m := unknown.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%sunknown key %q", m[1], m[2])
+	}
+	m := mistyped.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	found := m[3]
+	switch {
+	case m[2] == "seq":
+		found = "a list"
+	case m[2] == "map":
+		found = "a section with keys"
+	case found == "":
+		found = "this"
+	}
+	return fmt.Sprintf("%s%s stands where %s is needed", m[1], found, wordFor(m[4]))
+}
+
+// wordFor is what a value of a Go type is in a YAML file.
+func wordFor(goType string) string {
+	switch goType = strings.TrimPrefix(goType, "*"); {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case goType == "bool":
+		return "true or false"
+	case goType == "int":
+		return "a whole number"
+	case goType == "float64":
+		return "a number"
+	case goType == "string":
+		return "a text"
+	}
+	return "a section with keys"
 }
 
 // checkKeys refuses keys in node that type t, or what it is made of, does not have. The YAML

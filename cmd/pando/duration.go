@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // duration is a span of time in the configuration: what [time.ParseDuration] takes, with days
@@ -75,6 +77,17 @@ func (d *duration) UnmarshalText(text []byte) error {
 		*d = parsed
 	}
 	return err
+}
+
+// UnmarshalYAML reads the text form, and says in which line it is none.
+func (d *duration) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: a duration such as 90m, 24h or 60d is needed here", node.Line)}}
+	}
+	if err := d.UnmarshalText([]byte(node.Value)); err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", node.Line, err)}}
+	}
+	return nil
 }
 
 // Set and Type make a duration a command-line flag.
