@@ -33,7 +33,7 @@ type Entry struct {
 // CreateEntry makes a rule. The ID is given by Pando. A rule for an identity under /pando/
 // takes an administrator.
 func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec policy.EntrySpec) (*Entry, error) {
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is stored, so that every answer says the same
 	if err := s.authorize(ctx, caller, OpCreateEntry); err != nil {
 		return nil, err
 	}

@@ -217,7 +217,14 @@ func TestEntriesAndTokensAreChecked(t *testing.T) {
 			t.Errorf("an entry with %s gives %v", name, err)
 		}
 	}
-	entry := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+	made, err := f.CreateEntry(t.Context(), admin, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJoinToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := made.ID
+	if stored, err := f.GetEntry(t.Context(), admin, entry); err != nil || !stored.CreatedAt.Equal(made.CreatedAt) {
+		t.Errorf("made at %s, and stored at %s: %v", made.CreatedAt, stored.CreatedAt, err)
+	}
 	byJWT := f.entry(t, policy.EntrySpec{SPIFFEID: workload, Method: policy.MethodJWT, Issuer: "ci", Claims: map[string]string{"sub": "x"}})
 	for name, c := range map[string]struct {
 		entry string

@@ -96,7 +96,7 @@ func (ex *exchange) writeProblem(p *Problem) {
 	if err != nil { // not for a struct of strings
 		body = nil
 	}
-	ex.writeAll(body)
+	ex.writeAll(append(body, '\n')) // as every other JSON ends
 }
 
 // noRoute answers for a path that leads nowhere.

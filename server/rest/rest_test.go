@@ -209,6 +209,9 @@ func checkProblem(t *testing.T, r *httptest.ResponseRecorder, status int, code s
 	if r.Header().Get("Content-Type") != problemType || p.Title == "" || p.Detail == "" || p.Type != "about:blank" {
 		t.Errorf("not a whole problem document: %v %s", r.Header(), r.Body)
 	}
+	if !bytes.HasSuffix(r.Body.Bytes(), []byte("}\n")) {
+		t.Errorf("the body does not end its line: %q", r.Body)
+	}
 	if id := r.Header().Get("X-Request-Id"); id == "" || id != p.RequestID {
 		t.Errorf("request ID %q in the header, %q in the body", id, p.RequestID)
 	}
