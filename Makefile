@@ -33,7 +33,7 @@ bench: build ## measure issuance against the raw limit of this machine
 bench-growth: build ## compare an empty table with one of five million rows
 	scripts/ensure-postgres
 	go run ./cmd/pandobench -growth 5000000
-e2e: ## three root rotations under 200 workloads, two replicas, Postgres, the leader killed
+e2e: ## root rotations under 200 workloads, the leader killed and stopped, Postgres crashed, a root revoked
 	scripts/ensure-postgres
 	PANDO_E2E_ROTATIONS=3 PANDO_E2E_PAIRS=100 go test ./cmd/pando -run TestRotationUnderLoad -count=1 -v -timeout 30m
 fuzz: ## fuzz every parser of outside bytes, FUZZTIME each

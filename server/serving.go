@@ -102,10 +102,16 @@ func (s *Serving) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(servingRetry):
+			case <-time.After(s.retry()):
 			}
 		}
 	}
+}
+
+// retry is the wait after a failed renewal: a small part of the lifetime, which may be seconds.
+func (s *Serving) retry() time.Duration {
+	leaf := s.Leaf()
+	return min(servingRetry, leaf.NotAfter.Sub(leaf.NotBefore)/20)
 }
 
 // servingNap bounds how long a change of the clock, or a machine that was suspended, goes

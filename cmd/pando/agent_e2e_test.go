@@ -15,6 +15,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/pando-ca/pando/client"
 	"github.com/pando-ca/pando/store"
 )
 
@@ -39,7 +40,9 @@ func TestAgentRotatesRealProxies(t *testing.T) {
 	e.awaitReady(t)
 	nginxAt, haproxyAt := e.startNginx(t, nginx), e.startHAProxy(t, haproxy)
 
-	asks := openWorkload(t, e.servers(), e.ca.data, e.tokens["asks"])
+	asks := openWorkload(t, client.Config{
+		Servers: e.servers(), TrustBundleFile: filepath.Join(e.ca.data, caBundleName), JoinToken: e.tokens["asks"],
+	})
 	defer asks.Close()
 	load := newProxyLoad(asks, map[string]string{"nginx": nginxAt, "haproxy": haproxyAt})
 	load.awaitFirst(t)

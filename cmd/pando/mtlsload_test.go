@@ -49,7 +49,7 @@ func startLoad(t *testing.T, servers []string, data string, tokens []string) *mt
 		if i%2 == 1 {
 			servers = []string{servers[1], servers[0]}
 		}
-		source := openWorkload(t, servers, data, token)
+		source := openWorkload(t, client.Config{Servers: servers, TrustBundleFile: filepath.Join(data, caBundleName), JoinToken: token})
 		l.sources = append(l.sources, source)
 		l.asking.Go(func() { l.watch(ctx, i, source) })
 	}
@@ -60,11 +60,11 @@ func startLoad(t *testing.T, servers []string, data string, tokens []string) *mt
 }
 
 // openWorkload enrols one workload.
-func openWorkload(t *testing.T, servers []string, data, token string) *client.Source {
+func openWorkload(t *testing.T, cfg client.Config) *client.Source {
 	t.Helper()
-	source, err := client.Open(t.Context(), client.Config{
-		Servers: servers, TrustBundleFile: filepath.Join(data, caBundleName), JoinToken: token,
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	source, err := client.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,12 +155,17 @@ func (l *mtlsLoad) elapsed(at time.Time) float64 { return at.Sub(l.start).Second
 // await returns once every workload is as it should be. A failed request ends the test.
 func (l *mtlsLoad) await(t *testing.T, what string, is func(client.Status) bool) {
 	t.Helper()
+	l.awaitSources(t, what, func(s *client.Source) bool { return is(s.Status()) })
+}
+
+func (l *mtlsLoad) awaitSources(t *testing.T, what string, is func(*client.Source) bool) {
+	t.Helper()
 	const limit = 10 * time.Minute // a rotation takes half a minute on a machine that is idle
 	deadline := time.Now().Add(limit)
 	for {
 		left := 0
 		for _, s := range l.sources {
-			if !is(s.Status()) {
+			if !is(s) {
 				left++
 			}
 		}

@@ -32,6 +32,7 @@ func rotationEnv() []string {
 	return []string{
 		"PANDO_REFRESH_HINT=1s", "PANDO_LIFETIMES_ROOT=2m", "PANDO_LIFETIMES_INTERMEDIATE=45s",
 		"PANDO_ROTATION_SCHEDULE=@every 1s", "PANDO_ROTATION_ROOT=20s", "PANDO_ROTATION_INTERMEDIATE=12s",
+		"PANDO_ADMINISTRATORS=[{spiffe_id: " + e2eAdministrator + ", role: admin}]",
 		"PANDO_ROTATION_SKEW=1s", "PANDO_ROTATION_LEASE=" + rotationLease.String(), "PANDO_LIMITS_ADDRESS_RATE=0",
 		`PANDO_PROFILES=[{name: workload, duration: 8s, max_duration: 8s}, {name: server, duration: 8s, max_duration: 8s}, {name: administrator, duration: 8s, max_duration: 8s}]`,
 	}
@@ -39,8 +40,9 @@ func rotationEnv() []string {
 
 // TestRotationUnderLoad replaces the root, several times, under workloads that talk mutual TLS
 // without a pause through two replicas on Postgres. One replica is killed while a root is
-// prepared, the one that leads is stopped past its lease and woken up, and the database
-// crashes: not one handshake fails. `make e2e` runs it longer, with more workloads.
+// prepared, the one that leads is stopped past its lease and woken up, the database crashes, a
+// certificate is stolen and revoked, and the root is replaced in an emergency: not one handshake
+// between healthy workloads fails. `make e2e` runs it longer, with more workloads.
 func TestRotationUnderLoad(t *testing.T) {
 	rotations, pairs := envNumber(t, "PANDO_E2E_ROTATIONS", 2), envNumber(t, "PANDO_E2E_PAIRS", 6)
 	for _, setting := range rotationEnv() {
@@ -56,10 +58,13 @@ func TestRotationUnderLoad(t *testing.T) {
 	d.load.awaitSequence(t, 4) // the third
 	d.stopLeader(t)
 	d.crashDatabase(t)
-	d.load.awaitSequence(t, uint64(1+2*rotations)) // each rotation publishes a root and withdraws one
+	admin := d.administrator(t)
+	d.revokeWorkload(t, admin)
+	d.replaceRoot(t, admin)
+	d.load.awaitSequence(t, uint64(1+2*(rotations+1))) // each rotation publishes a root and withdraws one
 
 	d.load.stop(t)
-	t.Logf("%d root rotations, %d workloads: %d requests, %d handshakes, %d failed", rotations, 2*pairs,
+	t.Logf("%d root rotations by schedule and one in an emergency, %d workloads: %d requests, %d handshakes, %d failed", rotations, 2*pairs,
 		d.load.requests.Load(), d.load.handshakes.Load(), d.load.failed.Load())
 	if d.load.failed.Load() > 0 || d.load.requests.Load() == 0 {
 		t.Errorf("%d requests failed: %q", d.load.failed.Load(), d.load.reasons)
@@ -190,6 +195,10 @@ func (d *rotating) crashDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.note(t, "the database is back")
+	for i, replica := range d.replicas {
+		replica.awaitReady(t, d.processes[i])
+	}
+	d.note(t, "both replicas are ready")
 }
 
 // newTokens makes an entry and a join token for each workload, past the API: an administrator's
