@@ -16,7 +16,8 @@ import (
 // Role says what an authority is for.
 type Role string
 
-// A root is self-signed and signs intermediates; an intermediate signs leaves.
+// A root is what verifiers trust and signs intermediates, which sign leaves. It is self-signed, or
+// an anchor that the root of somebody else has signed, such as that of a company.
 const (
 	RoleRoot         Role = "root"
 	RoleIntermediate Role = "intermediate"

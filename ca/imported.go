@@ -24,7 +24,8 @@ type Imported struct {
 //
 // A root needs the SPIFFE ID of the trust domain like any other one. The root of a whole company
 // has none, and should not: verifiers trust a root with all that it ever signed, and would take
-// a certificate of any of its other CAs for one of this trust domain.
+// a certificate of any of its other CAs for one of this trust domain. But it may sign a CA for the
+// trust domain, and that is then the root here: trusted by itself, whoever signed it.
 func (i Imported) Check(now time.Time) error {
 	if i.Intermediate == nil || i.Root == nil || i.Signer == nil {
 		return errors.New("imported intermediate: its certificate, its root or its key is missing")
@@ -67,12 +68,12 @@ func (i Imported) checkAlone(now time.Time) error {
 
 func (i Imported) checkRoot(now time.Time) error {
 	root := i.Root
-	if err := root.CheckSignatureFrom(root); err != nil {
-		return fmt.Errorf("it is not self-signed: %w", err)
+	if err := checkSelfSigned(root); err != nil {
+		return prefixed("it", err)
 	}
 	if len(root.URIs) == 0 {
 		return fmt.Errorf("it has no SPIFFE ID: verifiers would take whatever it ever signed for a part of this trust domain; "+
-			"use a root of its own for %s, which pando ceremony root makes", i.TrustDomain.ID())
+			"have it sign a CA with the SPIFFE ID %s, and import that as the root, or use a root that pando ceremony root makes", i.TrustDomain.ID())
 	}
 	if err := checkAuthority(root, i.TrustDomain); err != nil {
 		return prefixed("it", err)

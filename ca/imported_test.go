@@ -25,6 +25,8 @@ type elsewhere struct {
 	signer             crypto.Signer     // of the intermediate; nil: rootKey
 	requested          crypto.Signer     // nil: key
 	presentedRoot      *x509.Certificate // nil: what root becomes
+	company            crypto.Signer     // of a root that signs root; nil: root signs itself
+	companyRoot        *x509.Certificate // set by imported
 	covers             time.Duration
 }
 
@@ -42,6 +44,15 @@ func (e *elsewhere) imported(t *testing.T) ca.Imported {
 		return cert
 	}
 	root := sign(e.root, e.root, e.rootKey.Public(), e.rootKey)
+	if e.company != nil {
+		above := &x509.Certificate{
+			SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Company"}, SubjectKeyId: []byte("company"),
+			NotBefore: e.root.NotBefore, NotAfter: e.root.NotAfter, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+			BasicConstraintsValid: true, IsCA: true,
+		}
+		e.companyRoot = sign(above, above, e.company.Public(), e.company)
+		root = sign(e.root, e.companyRoot, e.rootKey.Public(), e.company)
+	}
 	parent, signer := root, e.rootKey
 	if e.signer != nil {
 		other := *e.root
@@ -59,6 +70,68 @@ func (e *elsewhere) imported(t *testing.T) ca.Imported {
 		made.Root = e.presentedRoot
 	}
 	return made
+}
+
+// broken is a root whose signature is not its own.
+func (e *elsewhere) broken(t *testing.T) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, e.root, e.root, catest.Key(t, ca.ECDSAP384).Public(), e.rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// TestAnAnchorUnderTheRootOfACompany proves who accepts what is issued under a CA of the trust domain
+// that the root of a company has signed: those who trust that CA, and those who trust the company.
+func TestAnAnchorUnderTheRootOfACompany(t *testing.T) {
+	e := newElsewhere(t)
+	e.company = catest.Key(t, ca.ECDSAP384)
+	made := e.imported(t)
+	root := ca.AuthorityID(made.Root)
+	set, err := ca.NewSet(ca.SetConfig{
+		TrustDomain: made.TrustDomain, Generation: 1, WindowKey: make([]byte, 32),
+		Authorities: []ca.AuthorityConfig{
+			{ID: root, Role: ca.RoleRoot, State: ca.StateActive, Certificate: made.Root.Raw},
+			{ID: ca.AuthorityID(made.Intermediate), Role: ca.RoleIntermediate, State: ca.StateActive, ParentID: root, Certificate: made.Intermediate.Raw, Signer: made.Signer},
+		},
+	}, e.now)
+	check(t, err)
+	if roots := set.Roots(); len(roots) != 1 || !roots[0].Equal(made.Root) {
+		t.Fatalf("%d roots, want the CA of the trust domain alone", len(roots))
+	}
+	leaf, err := set.Issuer().Sign(ca.Leaf{
+		PublicKey: catest.Key(t, ca.ECDSAP256).Public(), ID: parseID(t, "spiffe://example.org/web"),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		NotBefore:   e.now, NotAfter: e.now.Add(time.Hour),
+	})
+	check(t, err)
+	intermediates := x509.NewCertPool()
+	for _, der := range leaf.Chain[1:] {
+		cert, err := x509.ParseCertificate(der)
+		check(t, err)
+		intermediates.AddCert(cert)
+	}
+	for name, anchor := range map[string]*x509.Certificate{"the trust bundle": made.Root, "the root of the company": e.companyRoot} {
+		roots := x509.NewCertPool()
+		roots.AddCert(anchor)
+		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: e.now}); err != nil {
+			t.Errorf("under %s: %v", name, err)
+		}
+	}
+	var presented []*x509.Certificate
+	for _, der := range leaf.Chain[1:] {
+		cert, err := x509.ParseCertificate(der)
+		check(t, err)
+		presented = append(presented, cert)
+	}
+	if _, err := set.VerifyPeer(leaf.Leaf, presented, e.now); err != nil {
+		t.Errorf("VerifyPeer: %v", err)
+	}
 }
 
 func newElsewhere(t *testing.T) *elsewhere {
@@ -127,9 +200,13 @@ func TestImportedCheck(t *testing.T) {
 		"another root": {want: "it was not signed by the root that comes with it", spoil: func(t *testing.T, e *elsewhere) {
 			e.signer = catest.Key(t, ca.ECDSAP384)
 		}},
-		"a root that is not self-signed": {want: "imported root: it is not self-signed", spoil: func(t *testing.T, e *elsewhere) {
+		"a root that is not signed by itself": {want: "imported root: it is not self-signed", spoil: func(t *testing.T, e *elsewhere) {
+			e.presentedRoot = e.broken(t)
+		}},
+		"the intermediate as its own root": {want: "it has the key of its root", spoil: func(t *testing.T, e *elsewhere) {
 			e.presentedRoot = e.imported(t).Intermediate
 		}},
+		"a CA of the trust domain under the root of a company": {spoil: func(t *testing.T, e *elsewhere) { e.company = catest.Key(t, ca.ECDSAP384) }},
 		"the key of the root": {want: "it has the key of its root", spoil: func(_ *testing.T, e *elsewhere) { e.key = e.rootKey }},
 		"a weak key":          {want: "it has an unsuitable key", spoil: func(t *testing.T, e *elsewhere) { e.key = p521(t) }},
 		"name constraints": {want: "it constrains its leaves", spoil: func(_ *testing.T, e *elsewhere) {

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -181,8 +182,8 @@ func (s *Set) linkRoot(a *Authority) error {
 	case a.CRLShards() > 1:
 		return errors.New("CRL of a root has more than one shard")
 	}
-	if err := a.cert.CheckSignatureFrom(a.cert); err != nil {
-		return fmt.Errorf("root is not self-signed: %w", err)
+	if err := checkSelfSigned(a.cert); err != nil {
+		return fmt.Errorf("root %w", err)
 	}
 	if err := s.linkCross(a); err != nil {
 		return err
@@ -213,6 +214,24 @@ func (s *Set) linkIntermediate(a *Authority) error {
 	}
 	a.parent = parent
 	a.chain = append([][]byte{a.cert.Raw}, s.crossChain(parent)...)
+	if !selfIssued(parent.cert) {
+		a.chain = append(a.chain, parent.cert.Raw) // for verifiers that know the root above it alone
+	}
+	return nil
+}
+
+// selfIssued reports whether a root names itself as its issuer. One that does not is an anchor:
+// whoever is above it is not part of the set, and vouches for nothing in it.
+func selfIssued(root *x509.Certificate) bool { return bytes.Equal(root.RawIssuer, root.RawSubject) }
+
+// checkSelfSigned reports why a root that names itself as its issuer is not signed by itself.
+func checkSelfSigned(root *x509.Certificate) error {
+	if !selfIssued(root) {
+		return nil
+	}
+	if err := root.CheckSignatureFrom(root); err != nil {
+		return fmt.Errorf("is not self-signed: %w", err)
+	}
 	return nil
 }
 

@@ -62,7 +62,7 @@ func TestNewSetRefuses(t *testing.T) {
 			c.Authorities[intermediate].ParentID = c.Authorities[intermediate].ID
 		}},
 		"a root with a parent": {want: "has a parent", spoil: func(_ *testing.T, c *ca.SetConfig) { c.Authorities[root].ParentID = "x" }},
-		"an intermediate as root": {want: "not self-signed", spoil: func(_ *testing.T, c *ca.SetConfig) {
+		"an intermediate as root": {want: "no active intermediate", spoil: func(_ *testing.T, c *ca.SetConfig) {
 			c.Authorities[intermediate].Role, c.Authorities[intermediate].ParentID = ca.RoleRoot, ""
 		}},
 		"the parent of another set": {want: "not signed by its parent", spoil: func(t *testing.T, c *ca.SetConfig) {

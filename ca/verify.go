@@ -99,9 +99,9 @@ func (a *Authority) validAt(now time.Time) bool {
 	return !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
 }
 
-// maxPresented is the most intermediates that are looked at: the issuer and all
-// cross-certificates of a chain of this CA.
-const maxPresented = 1 + MaxCross
+// maxPresented is the most intermediates that are looked at: the issuer, all
+// cross-certificates of a chain of this CA, and an anchor that somebody else has signed.
+const maxPresented = 1 + MaxCross + 1
 
 // verifyPath verifies a leaf of an intermediate that this set does not know, as after a
 // restore from a backup, through one that is presented and that a published root has signed;

@@ -161,8 +161,8 @@ func TestVerifyPeerThroughAPresentedIntermediate(t *testing.T) {
 	peer := forgeUnder(t, parent, unknown.Signer, func(*x509.Certificate) {})
 
 	wantRefused(t, pki.Set(), peer, nil, noon, "issuer is unknown")
-	many := slices.Repeat([]*x509.Certificate{parent}, 5)
-	wantRefused(t, pki.Set(), peer, many, noon, "more than 4")
+	many := slices.Repeat([]*x509.Certificate{parent}, 6)
+	wantRefused(t, pki.Set(), peer, many, noon, "more than 5")
 	id, err := pki.Set().VerifyPeer(peer, []*x509.Certificate{parent}, noon)
 	if err != nil || id.String() != "spiffe://example.org/web" {
 		t.Errorf("VerifyPeer = %q, %v", id, err)

@@ -32,6 +32,7 @@ type ImporterConfig struct {
 	Policy      Policy          // required, valid
 	Key         ca.KeyAlgorithm // of intermediates; empty means P-256
 	CRLShards   int             // of the CRLs of intermediates; 0 means 1
+	URLs        ca.URLs         // in the cross-certificates of new roots
 }
 
 // Importer lets somebody else sign intermediates: the holder of a root whose key is not at hand.
@@ -137,6 +138,9 @@ func (i *Importer) Import(ctx context.Context, c Certificates, by string, now ti
 	if err != nil {
 		return nil, err
 	}
+	if err := v.refuseImport(c, root, i.cfg.Policy, now); err != nil {
+		return nil, err
+	}
 	next, added, err := i.adopt(v, root, c, now)
 	if err != nil {
 		return nil, err
@@ -147,6 +151,30 @@ func (i *Importer) Import(ctx context.Context, c Certificates, by string, now ti
 		return nil, fmt.Errorf("import: %w", err)
 	}
 	return added, nil
+}
+
+// refuseImport refuses what is good in itself and not in this generation; root is nil when it is
+// a new one.
+func (v *view) refuseImport(c Certificates, root *authority, p Policy, now time.Time) error {
+	for _, a := range v.all {
+		switch {
+		case samePublicKey(a.cert, c.Intermediate):
+			return refused(fmt.Errorf("the intermediate has the key of authority %s", a.ID))
+		case root == nil && samePublicKey(a.cert, c.Root):
+			// To revoke the one would have clients refuse the other: they know revoked authorities by key.
+			return refused(fmt.Errorf("the root has the key of root %s: a new root needs a key of its own", a.ID))
+		}
+	}
+	// Under a new root it begins to issue once that is known, and must cover a leaf then.
+	if least := now.Add(p.spread() + p.cover()); root == nil && c.Intermediate.NotAfter.Before(least) {
+		return refused(fmt.Errorf("the intermediate ends at %s: its root is known everywhere %s after the import, so that it must last until %s",
+			instant(c.Intermediate.NotAfter), p.spread(), instant(least)))
+	}
+	return nil
+}
+
+func samePublicKey(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 }
 
 // adopt is the generation with the imported authorities, of which the intermediate is the last.
@@ -186,17 +214,18 @@ func (i *Importer) newRoot(v *view, cert *x509.Certificate, now time.Time) (stor
 	switch {
 	case v.next != nil:
 		return added, refused(fmt.Errorf("root %s is prepared already: import when it is active", v.next.ID))
-	case v.retiringRoot():
-		return added, refused(errors.New("the root before the active one is still in use: import when it has retired"))
 	case len(v.root.Key) == 0 || !now.Before(v.root.cert.NotAfter):
 		return added, nil
+	}
+	if err := v.refuseAnotherRoot(); err != nil {
+		return added, refused(err)
 	}
 	m := maker{keys: i.cfg.Keys, policy: i.cfg.Policy}
 	signer, err := m.open(v.root)
 	if err != nil {
 		return added, err
 	}
-	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: i.cfg.TrustDomain, Root: cert, Parent: v.root.cert, ParentSigner: signer})
+	cross, err := ca.CrossSign(ca.CrossConfig{TrustDomain: i.cfg.TrustDomain, Root: cert, Parent: v.root.cert, ParentSigner: signer, URLs: i.cfg.URLs})
 	if err != nil {
 		return added, err
 	}

@@ -200,8 +200,11 @@ func TestImportANewRoot(t *testing.T) {
 	o.want("before the gate opens", "root active", "intermediate active", "root prepared", "intermediate prepared")
 	o.must(o.rotator.Tick(t.Context(), o.now))
 	o.want("the root and what came with it", "root retiring", "intermediate retiring", "root active", "intermediate active")
-	o.refuses("while the old root is in use", o.withRoot(), "is still in use")
 	o.refuses("under the old root", o.sign(o.rootKey, o.root, true), "an intermediate is imported under the active root or a new one")
+	// The key of the active root may be copied while the old one is in use: its successor need not wait.
+	_, err = o.importer.Import(t.Context(), o.withRoot(), "admin", o.now)
+	o.must(err)
+	o.want("one more root", "root retiring", "intermediate retiring", "root active", "intermediate active", "root prepared", "intermediate prepared")
 }
 
 // withRoot is an answer by one more root.
@@ -229,6 +232,26 @@ func TestImportOverOwnRoot(t *testing.T) {
 	if gen.Authorities[2].CrossParentID != gen.Authorities[0].ID {
 		t.Errorf("the new root is not cross-signed: %+v", gen.Authorities[2])
 	}
+}
+
+func TestImportRefusesWhatTheGenerationCannotUse(t *testing.T) {
+	o := newOffline(t)
+	key, root := o.newRoot()
+	c := o.sign(key, root, true)
+	again, err := ca.NewRoot(ca.RootConfig{TrustDomain: o.td, Signer: o.rootKey, NotBefore: o.now, NotAfter: o.now.Add(2 * planPolicy.RootLifetime)})
+	o.must(err)
+	o.refuses("a new certificate for the key of a root that there is", o.sign(o.rootKey, again, true), "a new root needs a key of its own")
+	short := c
+	request, err := o.importer.Request(t.Context(), false, "admin", o.now)
+	o.must(err)
+	public, err := ca.ParseIntermediateRequest(request.CSR, o.td)
+	o.must(err)
+	short.Intermediate, err = ca.NewIntermediate(ca.IntermediateConfig{
+		TrustDomain: o.td, PublicKey: public, Parent: root, ParentSigner: key,
+		NotBefore: o.now, NotAfter: o.now.Add(2 * planPolicy.LongestLeaf),
+	})
+	o.must(err)
+	o.refuses("an intermediate that covers no leaf when its root is known", short, "is known everywhere")
 }
 
 func TestImportWithoutARequest(t *testing.T) {

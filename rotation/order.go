@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pando-ca/pando/ca"
@@ -122,7 +123,7 @@ func (v *view) refuseSuccessor(p Policy, now time.Time) error {
 
 func (v *view) decideReissue(d *decision, o Order) error {
 	d.step.Kind, d.step.Authority = StepReissue, ""
-	d.dependent = o.Issuers
+	d.dependent = slices.Compact(slices.Sorted(slices.Values(o.Issuers)))
 	if len(o.Issuers) == 0 {
 		d.dependent = []string{v.issuer.ID}
 	}

@@ -46,6 +46,8 @@ func (s *Service) successorOf(ctx context.Context, old *store.Record, now time.T
 		return old, nil
 	case err != nil:
 		return nil, fmt.Errorf("newest certificate: %w", err)
+	case s.issuerRevoked(h.Issuer): // nobody would accept it, and with it this holder could not ask again
+		return old, nil
 	case h.Collected || h.Method != string(policy.MethodPreRenew):
 		return &h.Record, nil
 	}
@@ -54,6 +56,12 @@ func (s *Service) successorOf(ctx context.Context, old *store.Record, now time.T
 		s.log.WarnContext(ctx, "not noted that a certificate was collected", "serial", ca.Serial(h.Serial).String(), "error", err)
 	}
 	return &h.Record, nil
+}
+
+// issuerRevoked reports whether an authority is known and revoked.
+func (s *Service) issuerRevoked(id string) bool {
+	a, known := s.Set().Authority(id)
+	return known && a.State() == ca.StateRevoked
 }
 
 // RenewalInfo is when the server wants a certificate renewed (the idea of RFC 9773).

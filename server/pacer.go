@@ -33,14 +33,20 @@ const (
 // who do not look at their window, and those who come late together. It never holds anybody back
 // until the certificate would expire; and enrolment does not come here.
 type pacer struct {
-	turns *lru.Cache[ca.Serial, time.Time] // of certificates; see turn
+	turns *lru.Cache[paced, time.Time] // see turn
 
 	mu      sync.Mutex
 	buckets map[string]*rate.Limiter // by incident
 }
 
+// paced is a certificate in an incident. In the next incident it has another turn.
+type paced struct {
+	incident string
+	serial   ca.Serial
+}
+
 func newPacer() *pacer {
-	turns, err := lru.New[ca.Serial, time.Time](pacedTurns)
+	turns, err := lru.New[paced, time.Time](pacedTurns)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
@@ -85,11 +91,12 @@ func notYet(wait time.Duration) *Error {
 func (p *pacer) turn(set *ca.Set, incident ca.Incident, serial ca.Serial, now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if turn, ok := p.turns.Get(serial); ok {
+	key := paced{incident.ID, serial}
+	if turn, ok := p.turns.Get(key); ok {
 		return turn
 	}
 	turn := now.Add(p.bucket(set, incident).ReserveN(now, 1).DelayFrom(now))
-	p.turns.Add(serial, turn)
+	p.turns.Add(key, turn)
 	return turn
 }
 

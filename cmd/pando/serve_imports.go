@@ -28,7 +28,7 @@ func newImporter(cfg *config, db rotation.ImportStore, v *vault) (*rotation.Impo
 		return nil, err
 	}
 	return rotation.NewImporter(rotation.ImporterConfig{
-		CRLShards: cfg.CRL.Shards,
+		CRLShards: cfg.CRL.Shards, URLs: cfg.urls(),
 		Store:     db, Keys: v.keys, TrustDomain: td, Policy: cfg.rotationPolicy(profiles),
 	})
 }

@@ -105,6 +105,15 @@ func testDependents(t *testing.T, a, b Store) {
 		"old": {Certificates: 1, NotAfter: first.NotAfter, PerSecond: 1.0 / 3600, Renewed: 1},
 	})
 	must(t, a.Revoke(ctx, next.Serial, now, 1, NewAudit("certificate.revoke", "r")))
+	made := by("new")
+	made.NotBefore, made.NotAfter, made.Replaces, made.Method = now, now.Add(time.Hour), first.Serial, "pre_renew"
+	made.Serial = NewSerial(made.NotAfter)
+	mustInsert(t, a, made)
+	want("the other is renewed by Pando itself, and not collected", both, map[string]store.Dependents{
+		"old": {Certificates: 1, NotAfter: first.NotAfter, PerSecond: 1.0 / 3600, Renewed: 1},
+	})
+	must(t, a.Collect(ctx, made.Serial))
+	want("and collected", both, map[string]store.Dependents{"old": {Renewed: 2}})
 	issue("old", time.Hour, first)
 	late := both
 	late.IssuedBefore, late.RenewedSince = now.Add(time.Second), now.Add(time.Second)

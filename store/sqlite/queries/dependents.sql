@@ -1,5 +1,6 @@
 -- A holder depends on an issuer while its certificate lives (?2) and no other one renews it. A
--- certificate that does was issued later than the first of those that live, and so ends later.
+-- certificate that does was issued later than the first of those that live, and so ends later. What Pando has renewed by
+-- itself does not renew before its holder has collected it.
 WITH covered AS MATERIALIZED (
     SELECT c.serial, c.issuer, c.issued_at, c.not_before, c.not_after
     FROM certificates AS c
@@ -9,6 +10,7 @@ WITH covered AS MATERIALIZED (
     SELECT s.replaces AS serial, max(s.issued_at) AS at
     FROM certificates AS s
     WHERE s.replaces <> x'' AND s.not_after > (SELECT min(c.issued_at) FROM covered AS c)
+      AND (s.method <> 'pre_renew' OR EXISTS (SELECT 1 FROM collected AS k WHERE k.serial = s.serial))
     GROUP BY s.replaces
 )
 SELECT
