@@ -133,7 +133,7 @@ func (c *apiClient) transportError(err error) error {
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("%s is not trusted: %w", c.server.Redacted(), err)
+		return fmt.Errorf("%s is not trusted: %w (roots that were replaced need a new bundle: see pando context renew --help)", c.server.Redacted(), err)
 	}
 	return withExitCode(exitUnavailable, fmt.Errorf("%s cannot be reached: %w", c.server.Redacted(), err))
 }

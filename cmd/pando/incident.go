@@ -119,7 +119,8 @@ shows a progress bar until the incident has ended; without a terminal, a line fo
 			return err
 		}
 		if *watch {
-			if err := watchIncident(cmd.Context(), io, client, path); err != nil {
+			dial := func() (*apiClient, error) { return connection.dial(io, time.Now()) }
+			if client, err = watchIncident(cmd.Context(), io, dial, path); err != nil {
 				return err
 			}
 		}
@@ -141,26 +142,31 @@ func getIncident(ctx context.Context, client *apiClient, path string) (incident 
 // where there are millions.
 const watchPeriod = 2 * time.Second
 
-// watchIncident shows an incident until it has ended.
-func watchIncident(ctx context.Context, io stdio, client *apiClient, path string) error {
+// watchIncident shows an incident until it has ended. It connects anew for each look: the
+// certificate of whoever watches may be one of those that are replaced.
+func watchIncident(ctx context.Context, io stdio, dial func() (*apiClient, error), path string) (*apiClient, error) {
 	show := lines(io)
 	if file, ok := io.err.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		show = bar(file)
 	}
 	for {
+		client, err := dial()
+		if err != nil {
+			return nil, err
+		}
 		incident, err := getIncident(ctx, client, path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := show(incident); err != nil {
-			return err
+			return nil, err
 		}
 		if !incident.ClosedAt.IsZero() {
-			return nil
+			return client, nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(watchPeriod):
 		}
 	}

@@ -80,7 +80,7 @@ func (r *initResult) writeWaiting(out io.Writer) error {
   seal key        %[3]s (keep a copy: without it the CA's keys are lost)
 
 Next, where the root is kept:
-  pando ceremony sign --config ceremony.yaml --csr intermediate.csr --out DIR
+  pando ceremony sign --config ceremony.yaml --passphrase-file FILE --csr intermediate.csr --out DIR
 and here, with the same flags as now:
   pando init --trust-domain %[1]s --data %[4]s --import DIR/intermediate.pem
 `, r.TrustDomain, r.Request, r.SealKey, r.Data)

@@ -29,7 +29,7 @@ func newImporter(cfg *config, db rotation.ImportStore, v *vault) (*rotation.Impo
 	}
 	return rotation.NewImporter(rotation.ImporterConfig{
 		CRLShards: cfg.CRL.Shards, URLs: cfg.urls(),
-		Store:     db, Keys: v.keys, TrustDomain: td, Policy: cfg.rotationPolicy(profiles),
+		Store: db, Keys: v.keys, TrustDomain: td, Policy: cfg.rotationPolicy(profiles),
 	})
 }
 

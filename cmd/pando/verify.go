@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -169,8 +172,10 @@ func (o *verifyOptions) readCRLs(io stdio) (revocationLists, error) {
 
 // revoked says what the lists have against a chain, "" if nothing. A list that nobody of the
 // chain or the roots has signed, or that is not in force at now, is against it too: whoever
-// gave it meant it to count.
+// gave it meant it to count. So is that none of them is about the first certificate: a list may
+// be about a part of what its issuer has signed (RFC 5280, section 5.2.5).
 func (lists revocationLists) revoked(chain, roots []*x509.Certificate, now time.Time) string {
+	covered := len(lists) == 0
 	for _, list := range lists {
 		issuer := signerOf(list, append(chain[:len(chain):len(chain)], roots...))
 		switch {
@@ -179,10 +184,11 @@ func (lists revocationLists) revoked(chain, roots []*x509.Certificate, now time.
 		case now.Before(list.ThisUpdate), now.After(list.NextUpdate):
 			return fmt.Sprintf("the revocation list of %s is in force from %s to %s only", list.Issuer, rfc3339(list.ThisUpdate), rfc3339(list.NextUpdate))
 		}
-		for _, c := range chain {
-			if c.CheckSignatureFrom(issuer) != nil {
+		for i, c := range chain {
+			if c.CheckSignatureFrom(issuer) != nil || !inScope(list, c) {
 				continue
 			}
+			covered = covered || i == 0
 			for _, entry := range list.RevokedCertificateEntries {
 				if entry.SerialNumber.Cmp(c.SerialNumber) == 0 {
 					return fmt.Sprintf("certificate %038x was revoked at %s", c.SerialNumber, rfc3339(entry.RevocationTime))
@@ -190,7 +196,22 @@ func (lists revocationLists) revoked(chain, roots []*x509.Certificate, now time.
 			}
 		}
 	}
+	if !covered {
+		return "no revocation list that was given is about this certificate: see its CRL URL, by pando inspect"
+	}
 	return ""
+}
+
+// inScope reports whether a list is about a certificate: it has no distribution point, or one of
+// the certificate's.
+func inScope(list *x509.RevocationList, c *x509.Certificate) bool {
+	for _, extension := range list.Extensions {
+		if !extension.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 28}) { // id-ce-issuingDistributionPoint
+			continue
+		}
+		return slices.ContainsFunc(c.CRLDistributionPoints, func(url string) bool { return bytes.Contains(extension.Value, []byte(url)) })
+	}
+	return true
 }
 
 // signerOf is who of these has signed a list, nil if nobody.
