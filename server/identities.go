@@ -58,7 +58,7 @@ func (s *Service) identity(set *ca.Set, row *store.Identity, now time.Time) (Ide
 		Renewal: set.Window(row.Issuer, ca.Serial(row.Serial), row.NotBefore, row.NotAfter, s.renewAt(row.Profile)),
 	}
 	switch {
-	case row.Revoked:
+	case row.Revoked, issuerRevoked(set, row.Issuer):
 		i.State = IdentityRevoked
 	case !now.Before(row.NotAfter):
 		i.State = IdentityExpired

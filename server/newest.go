@@ -46,7 +46,7 @@ func (s *Service) successorOf(ctx context.Context, old *store.Record, now time.T
 		return old, nil
 	case err != nil:
 		return nil, fmt.Errorf("newest certificate: %w", err)
-	case s.issuerRevoked(h.Issuer): // nobody would accept it, and with it this holder could not ask again
+	case issuerRevoked(s.Set(), h.Issuer): // nobody would accept it, and with it this holder could not ask again
 		return old, nil
 	case h.Collected || h.Method != string(policy.MethodPreRenew):
 		return &h.Record, nil
@@ -59,8 +59,8 @@ func (s *Service) successorOf(ctx context.Context, old *store.Record, now time.T
 }
 
 // issuerRevoked reports whether an authority is known and revoked.
-func (s *Service) issuerRevoked(id string) bool {
-	a, known := s.Set().Authority(id)
+func issuerRevoked(set *ca.Set, id string) bool {
+	a, known := set.Authority(id)
 	return known && a.State() == ca.StateRevoked
 }
 

@@ -379,3 +379,30 @@ func TestRenewalInfo(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatARevokedAuthoritySignedIsNoSuccessor: nobody accepts it, and its holder could not ask
+// with it for another one.
+func TestWhatARevokedAuthoritySignedIsNoSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		_, first := f.downloader(t)
+		config := f.pki.SetConfig()
+		second, third := newIntermediate(t, config), newIntermediate(t, config)
+		second.State, third.State = ca.StateActive, ca.StateActive
+		config.Authorities[1].State = ca.StateRetiring
+		config.Generation, config.Authorities = 2, append(config.Authorities, second)
+		f.adopt(t, newSet(t, config, time.Now()))
+		due(first)
+		f.preRenew(t)
+
+		second.State = ca.StateRevoked
+		config.Generation, config.Authorities = 3, append(config.Authorities[:2:2], second, third)
+		f.adopt(t, newSet(t, config, time.Now()))
+		if got := f.newest(t, first); got.Serial != first.Serial {
+			t.Errorf("the newest is %s of issuer %s, want the presented one", got.Serial, got.Issuer)
+		}
+		if diff := cmp.Diff([]string{first.SPIFFEID + " revoked"}, f.states(t, "", 0)); diff != "" {
+			t.Errorf("identities (-want +got):\n%s", diff)
+		}
+	})
+}
