@@ -105,7 +105,7 @@ func (r *preRenewal) entry(ctx context.Context, row *store.Entry) error {
 		if err != nil {
 			return err
 		}
-		for _, h := range heads(held) {
+		for _, h := range heads(r.service.Set(), held) {
 			if h.EntryID != row.ID || r.now.Before(r.service.window(&h.Record).Start) {
 				continue
 			}
@@ -159,18 +159,25 @@ func (s *Service) held(ctx context.Context, filter store.HoldingFilter) iter.Seq
 // holder's, and in the hands of its holder. One that Pando renewed by itself, and that nobody has
 // asked for, has no successor: when its own window begins, the certificate that would have
 // to be shown to get it is about to expire.
-func heads(held []store.Holding) []store.Holding {
-	newest := make(map[[32]byte]store.Serial, len(held))
+func heads(set *ca.Set, held []store.Holding) []store.Holding {
+	newest := make(map[[32]byte]*store.Holding, len(held))
 	replaced := make(map[store.Serial]bool, len(held))
 	for i := range held {
-		newest[held[i].KeyHash] = held[i].Serial
-		replaced[held[i].Replaces] = true
+		h := &held[i]
+		if issuerRevoked(set, h.Issuer) {
+			continue // nobody accepts it
+		}
+		if before := newest[h.KeyHash]; before == nil || !h.IssuedAt.Before(before.IssuedAt) {
+			newest[h.KeyHash] = h
+		}
+		replaced[h.Replaces] = true
 	}
 	var found []store.Holding
-	for _, h := range held {
+	for i := range held {
+		h := &held[i]
 		collected := h.Collected || h.Method != string(policy.MethodPreRenew)
-		if newest[h.KeyHash] == h.Serial && h.Revoked == nil && !replaced[h.Serial] && collected {
-			found = append(found, h)
+		if newest[h.KeyHash] == h && h.Revoked == nil && !replaced[h.Serial] && collected {
+			found = append(found, *h)
 		}
 	}
 	return found

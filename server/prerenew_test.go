@@ -404,5 +404,10 @@ func TestWhatARevokedAuthoritySignedIsNoSuccessor(t *testing.T) {
 		if diff := cmp.Diff([]string{first.SPIFFEID + " revoked"}, f.states(t, "", 0)); diff != "" {
 			t.Errorf("identities (-want +got):\n%s", diff)
 		}
+		time.Sleep(time.Second)
+		f.preRenew(t)
+		if got := f.newest(t, first); got.Issuer != third.ID {
+			t.Errorf("renewed again, the newest is of issuer %s, want %s", got.Issuer, third.ID)
+		}
 	})
 }

@@ -191,13 +191,14 @@ func TestRevokedAuthoritiesAndMovedWindowsWake(t *testing.T) {
 		window := f.poll(t.Context(), holder, 1, 20*time.Second)
 		viewer := f.pollFor(t.Context(), administrator(policy.RoleViewer), sequence(0), 20*time.Second)
 		synctest.Wait()
-		time.Sleep(3 * time.Second)
+		const between = 3500 * time.Millisecond // two looks of the replica, each of which goes back to what is committed
+		time.Sleep(between)
 
 		moved := f.pki.SetConfig()
 		moved.Generation, moved.WindowKey = 2, []byte("another window key of this PKI")
 		f.adopt(t, newSet(t, moved, time.Now()))
 		got := <-window
-		got.check(t, 1, false, start.Add(3*time.Second))
+		got.check(t, 1, false, start.Add(between))
 		time.Sleep(time.Second)
 
 		sibling := newIntermediate(t, moved)
@@ -205,7 +206,7 @@ func TestRevokedAuthoritiesAndMovedWindowsWake(t *testing.T) {
 		moved.Generation, moved.Authorities = 3, append(moved.Authorities, sibling)
 		f.adopt(t, newSet(t, moved, time.Now()))
 		update := <-viewer
-		update.check(t, 1, false, start.Add(4*time.Second))
+		update.check(t, 1, false, start.Add(between+time.Second))
 		hash, err := ca.HashPublicKey(sibling.Signer.Public())
 		if err != nil {
 			t.Fatal(err)

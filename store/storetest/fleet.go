@@ -162,6 +162,12 @@ func testNewest(t *testing.T, a, b Store) {
 		wantSame(t, what, *got, store.Holding{Record: row.Record, Collected: collected})
 	}
 	want("of three", Now(), false, last)
+	short := NewIssuance(id, Now())
+	short.KeyHash, short.IssuedAt, short.NotAfter = key, Now().Add(time.Second), Now().Add(time.Minute)
+	short.Serial = NewSerial(short.NotAfter)
+	mustInsert(t, a, short)
+	want("one that was issued later, and ends before its predecessor", Now(), false, short)
+	must(t, a.Revoke(ctx, short.Serial, Now(), 4, NewAudit("certificate.revoke", "r")))
 	must(t, a.Collect(ctx, last.Serial))
 	want("once it is collected", Now(), true, last)
 	must(t, a.Revoke(ctx, last.Serial, Now(), 1, NewAudit("certificate.revoke", "r")))
