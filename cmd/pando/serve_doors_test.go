@@ -85,6 +85,9 @@ func TestDoorsWithoutAnAddressAreClosed(t *testing.T) {
 	d.env = append(d.env, "PANDO_LISTEN_PUBLIC=", "PANDO_LISTEN_GRPC=")
 	p := d.serve(t)
 	line := p.logLine("serving")
+	for began := time.Now(); line == nil && time.Since(began) < startLimit; line = p.logLine("serving") {
+		time.Sleep(5 * time.Millisecond) // the metrics door is up a moment before the line
+	}
 	if line == nil || line["public"] != nil || line["grpc"] != nil || line["rest"] != d.addr.REST {
 		t.Errorf("the log says %v", line)
 	}
