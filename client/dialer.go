@@ -24,7 +24,8 @@ type DialerConfig struct {
 	// new one. Nil: each connection has a full handshake.
 	SessionCache tls.ClientSessionCache
 
-	// MaxConnectionAge is as in [ListenerConfig].
+	// MinVersion and MaxConnectionAge are as in [ListenerConfig].
+	MinVersion       uint16
 	MaxConnectionAge time.Duration
 
 	// DialContext opens the connections under TLS. Nil: a net.Dialer.
@@ -41,10 +42,11 @@ type Dialer struct {
 }
 
 // Dialer returns a dialer with the configuration of [Source.ClientTLS], whose connections
-// are watched as those of [Source.Listener] are. It panics if cfg.Authorize is nil.
+// are watched as those of [Source.Listener] are. It panics if cfg.Authorize is nil, or
+// cfg.MinVersion no version that it may be.
 func (s *Source) Dialer(cfg DialerConfig) *Dialer {
 	d := &Dialer{source: s, cfg: cfg, tls: s.ClientTLS(cfg.Authorize)}
-	d.tls.NextProtos, d.tls.ClientSessionCache = cfg.NextProtos, cfg.SessionCache
+	d.tls.NextProtos, d.tls.ClientSessionCache, d.tls.MinVersion = cfg.NextProtos, cfg.SessionCache, minVersion(cfg.MinVersion)
 	if d.cfg.DialContext == nil {
 		d.cfg.DialContext = (&net.Dialer{}).DialContext
 	}
