@@ -21,7 +21,8 @@ type DialerConfig struct {
 	NextProtos []string
 
 	// SessionCache keeps sessions to resume. A session that is resumed is verified like a
-	// new one. Nil: each connection has a full handshake.
+	// new one; for one whose certificates are of the past there is a full handshake. Nil:
+	// for each connection.
 	SessionCache tls.ClientSessionCache
 
 	// MinVersion and MaxConnectionAge are as in [ListenerConfig].
@@ -89,5 +90,8 @@ func (d *Dialer) config(w *watched, serverName string) *tls.Config {
 	own := d.tls.Clone()
 	own.ServerName = serverName
 	own.VerifyConnection = w.verifier(x509.ExtKeyUsageServerAuth, d.cfg.Authorize)
+	if own.ClientSessionCache != nil {
+		d.source.cached(own)
+	}
 	return own
 }

@@ -46,16 +46,18 @@ func (r *resumer) renewed(s *Source, t *trust, ended bool) {
 	s.snapshot.Store(fixedSnapshot(t, r.next.identity(template)))
 }
 
-// resumptions is what may happen between two handshakes, by a sentence, and what each side
-// says of it; empty: nothing.
+// resumptions is what may happen between two handshakes, by a sentence, and what a side
+// says of it; empty: nothing, and they resume unless it is to be a full handshake.
 func resumptions() map[string]struct {
 	change         func(r *resumer)
 	client, server string
+	full           bool
 } {
 	const web, peer = "spiffe://example.org/web", "spiffe://example.org/peer"
 	type resumption = struct {
 		change         func(r *resumer)
 		client, server string
+		full           bool
 	}
 	leaf := func(s *Source) []*x509.Certificate { return []*x509.Certificate{s.snapshot.Load().leaf()} }
 	both := func(r *resumer) *trust { return r.server.snapshot.Load().trust }
@@ -87,12 +89,23 @@ func resumptions() map[string]struct {
 			client: "own certificate of " + peer + ": serial number "},
 		"somebody else was revoked": {change: func(r *resumer) {
 			other := r.next.identity(leafTemplate("spiffe://example.org/other", time.Hour)).Leaf
-			r.server.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
-			r.client.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
+			r.server.knowing([]*x509.Certificate{other})
+			r.client.knowing([]*x509.Certificate{other})
 		}},
+		"another authority was revoked": {full: true, change: func(r *resumer) { r.server.knowing(nil, newPKI("example.org").root) }},
 		"both have new certificates": {change: func(r *resumer) {
 			r.renewed(r.server, both(r), false)
 			r.renewed(r.client, both(r), false)
+		}},
+		"both have new certificates, and the root of the old ones was removed": {full: true, change: func(r *resumer) {
+			r.renewed(r.server, rootsOf(2, r.next), false)
+			r.renewed(r.client, rootsOf(2, r.next), false)
+		}},
+		"both have new certificates, and the issuer of the old ones was revoked": {full: true, change: func(r *resumer) {
+			r.renewed(r.server, both(r), false)
+			r.renewed(r.client, both(r), false)
+			r.server.knowing(nil, r.old.issuer)
+			r.client.knowing(nil, r.old.issuer)
 		}},
 	}
 }
@@ -114,7 +127,7 @@ func TestResumedSessionsAreVerifiedAgain(t *testing.T) {
 					test.change(r)
 					state, clientErr, serverErr := shake()
 					if test.client == "" && test.server == "" {
-						if clientErr != nil || serverErr != nil || !state.DidResume || state.Version != number {
+						if clientErr != nil || serverErr != nil || state.DidResume == test.full || state.Version != number {
 							t.Errorf("second handshake: resumed %t, %v, %v", state.DidResume, clientErr, serverErr)
 						}
 						return
@@ -151,5 +164,60 @@ func byListener(r *resumer, version uint16) func() (tls.ConnectionState, error, 
 		config := d.config(w, webHost)
 		config.MaxVersion = version
 		return handshakeOver(w, &watched{Conn: there, source: r.server}, config, l.tls)
+	}
+}
+
+// TestADialerResumesNoSessionThatItWouldRefuse: the server knows nothing yet of what has
+// become of its certificate of before, and would resume.
+func TestADialerResumesNoSessionThatItWouldRefuse(t *testing.T) {
+	for version, number := range versions {
+		for means, connect := range map[string]func(*resumer, uint16) func() (tls.ConnectionState, error, error){
+			"configurations": byConfiguration, "listener and dialer": byListener,
+		} {
+			t.Run(version+", "+means, func(t *testing.T) {
+				r := newResumer()
+				shake := connect(r, number)
+				if _, err, serverErr := shake(); err != nil || serverErr != nil {
+					t.Fatal(err, serverErr)
+				}
+				r.renewed(r.server, r.server.snapshot.Load().trust, false)
+				r.renewed(r.client, rootsOf(2, r.next), false)
+				state, err, _ := shake()
+				if ours := means != "configurations"; ours != (err == nil) || state.DidResume == ours {
+					t.Errorf("second handshake: resumed %t, %v", state.DidResume, err)
+				}
+				if state, err, _ := shake(); err != nil || state.DidResume == (means == "configurations") {
+					t.Errorf("third handshake: resumed %t, %v", state.DidResume, err)
+				}
+			})
+		}
+	}
+}
+
+func TestASessionIsWorthResumingUntilTheFirstCertificateEnds(t *testing.T) {
+	r := newResumer()
+	short := r.old.identity(leafTemplate("spiffe://example.org/peer", 10*time.Minute)).Leaf
+	s := r.server.snapshot.Load()
+	facts := s.sessionFacts(short)
+	other := *s
+	other.trust = rootsOf(2, r.next)
+	for name, test := range map[string]struct {
+		snapshot *snapshot
+		extra    [][]byte
+		at       time.Time
+		want     bool
+	}{
+		"now":                        {s, [][]byte{facts}, time.Now(), true},
+		"beside what is of others":   {s, [][]byte{[]byte("another"), facts}, time.Now(), true},
+		"at its last second":         {s, [][]byte{facts}, short.NotAfter, true},
+		"after it":                   {s, [][]byte{facts}, short.NotAfter.Add(time.Second), false},
+		"with the longer one alone":  {s, [][]byte{s.sessionFacts(s.leaf())}, short.NotAfter.Add(time.Second), true},
+		"under another bundle":       {&other, [][]byte{facts}, time.Now(), false},
+		"without the facts":          {s, nil, time.Now(), false},
+		"with nonsense in its place": {s, [][]byte{nil, []byte(sessionMark), facts[:len(facts)-1], append(facts, 0)}, time.Now(), false},
+	} {
+		if got := test.snapshot.resumes(test.extra, test.at); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
 	}
 }

@@ -14,15 +14,15 @@ import (
 //
 // The configuration is the caller's to add to (NextProtos, say) before first use, but
 // ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
-// are left on: a resumed session is verified like a new one, and never outlives the
-// certificate of either side. A connection that is open is not looked at again; see
-// [Source.Listener] for that.
+// are left on: a resumed session is verified like a new one, and one that would be refused
+// since its certificates are of the past is not resumed, but there is a full handshake. A
+// connection that is open is not looked at again; see [Source.Listener] for that.
 //
 // For peers that cannot do better, MinVersion may be set to [tls.VersionTLS12]. The cipher
 // suites of the configuration are those that are good in TLS 1.2 too; whoever sets others
 // decides that. A client whose TLS 1.2 has no extended master secret (RFC 7627) is refused.
 func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
-	return &tls.Config{
+	return s.ticketed(&tls.Config{
 		MinVersion: tls.VersionTLS13, CipherSuites: suites12(), CurvePreferences: keyExchanges(),
 		// A certificate is required here and verified in VerifyConnection, which runs for
 		// resumed sessions too and looks up the roots itself. Go's own verification would
@@ -35,7 +35,7 @@ func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 			return s.Certificate()
 		},
 		VerifyConnection: s.verifier(x509.ExtKeyUsageClientAuth, authorize),
-	}
+	})
 }
 
 // ClientTLS returns a configuration for the dialing side of mutual TLS 1.3, as
@@ -50,7 +50,8 @@ func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 // A connection that is open is not looked at again; see [Source.Dialer] for that.
 //
 // There is no session cache unless the caller sets one; a session that is resumed from it
-// is verified like a new one. MinVersion is as in ServerTLS, and a session of TLS 1.2
+// is verified like a new one, and fails if the certificates that it began with are of the
+// past, which those of a [Dialer] do not. MinVersion is as in ServerTLS, and a session of TLS 1.2
 // without the extended master secret is not resumed. Renegotiation is off, and must stay so.
 func (s *Source) ClientTLS(authorize Authorizer) *tls.Config {
 	return &tls.Config{
