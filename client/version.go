@@ -53,7 +53,7 @@ func boundHello(hello *tls.ClientHelloInfo) error {
 // boundSession does so for a session that is resumed, where it matters most: what is
 // resumed has the peer's certificate of a handshake that this one cannot be told to follow.
 func boundSession(state *tls.ConnectionState) error {
-	//nolint:staticcheck // not used as a channel binding: it is nil in just the case that is looked for
+	// TLSUnique is no longer good for what it was made for. It is nil in just this case.
 	if state.Version == tls.VersionTLS12 && state.DidResume && state.TLSUnique == nil {
 		return fmt.Errorf("pando client: peer: %w", errNoExtendedMasterSecret)
 	}

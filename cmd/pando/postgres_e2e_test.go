@@ -91,8 +91,7 @@ func newPostgresEnd(t *testing.T) *postgresEnd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not below t.TempDir, which nobody else can enter.
-	if p.files, err = os.MkdirTemp("", "pando-postgres-"); err != nil {
+	if p.files, err = os.MkdirTemp("", "pando-postgres-"); err != nil { //nolint:usetesting // nobody else can enter t.TempDir
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(p.files) }) // it is a folder for temporary files
@@ -139,7 +138,7 @@ func (p *postgresEnd) startServer(t *testing.T) {
 		"hba_file": "local all postgres trust\n" + p.block(t, "conf", "hostssl"), "ident_file": p.block(t, "conf", "O=orders"),
 	} {
 		settings[name] = filepath.Join(p.files, name)
-		if err := os.WriteFile(settings[name], []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
+		if err := os.WriteFile(settings[name], []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
