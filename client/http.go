@@ -38,9 +38,9 @@ type TransportConfig struct {
 //
 // Connections are replaced without a request being cut off: when this side has a new
 // certificate, and when half of what was left of the server's has passed, requests go over
-// new ones, and the old ones are closed when the requests on them have ended. So both sides
-// are soon known by the certificates that they have now, and none depends on a root that is
-// about to be withdrawn.
+// new ones, and the old ones are closed when the requests on them have ended (in HTTP/2, at
+// the latest IdleConnTimeout after that). So both sides are soon known by the certificates
+// that they have now, and none depends on a root that is about to be withdrawn.
 //
 // It talks in mutual TLS or not at all: URLs with http: are refused, redirects to them
 // too, and no proxy is used, whatever the environment says. Who has to go through one makes the

@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -280,4 +282,30 @@ func TestAPoolLastsForHalfOfWhatIsLeftOfThePeersCertificate(t *testing.T) {
 		}
 		l.stop(c)
 	})
+}
+
+func TestClientsAreAskedToRenewConnectionsOnceTheirCertificateHasExpired(t *testing.T) {
+	p := newPKI("example.org")
+	shown := func(left time.Duration) *tls.ConnectionState {
+		template := leafTemplate("spiffe://example.org/peer", time.Hour)
+		template.NotAfter = time.Now().Add(left)
+		return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{p.identity(template).Leaf}}
+	}
+	for name, test := range map[string]struct {
+		state *tls.ConnectionState
+		want  string
+	}{
+		"expired":                {shown(-time.Second), "close"},
+		"good":                   {shown(time.Minute), ""},
+		"none, as of a stranger": {&tls.ConnectionState{}, ""},
+		"in plaintext":           {nil, ""},
+	} {
+		recorder := httptest.NewRecorder()
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.TLS = test.state
+		RenewConnections(http.NotFoundHandler()).ServeHTTP(recorder, request)
+		if got := recorder.Header().Get("Connection"); got != test.want || recorder.Code != http.StatusNotFound {
+			t.Errorf("%s: Connection %q, status %d", name, got, recorder.Code)
+		}
+	}
 }

@@ -15,8 +15,9 @@ import (
 // The configuration is the caller's to add to (NextProtos, say) before first use, but
 // ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
 // are left on: a resumed session is verified like a new one, and one that would be refused
-// since its certificates are of the past is not resumed, but there is a full handshake. A
-// connection that is open is not looked at again; see [Source.Listener] for that.
+// since its certificates are of the past is not resumed, but there is a full handshake. The
+// keys of tickets are those of this configuration, also in its clones. A connection that is
+// open is not looked at again; see [Source.Listener] for that.
 //
 // For peers that cannot do better, MinVersion may be set to [tls.VersionTLS12]. The cipher
 // suites of the configuration are those that are good in TLS 1.2 too; whoever sets others
