@@ -233,14 +233,16 @@ func TestATransportDoesNotTalkInPlaintextNorThroughProxies(t *testing.T) {
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the wrong dialer") },
 	}
 	g := newGuarded()
-	server := &http.Server{Handler: http.RedirectHandler("http://"+plain.Addr().String(), http.StatusFound)}
+	mux := http.NewServeMux()
+	mux.Handle("/away", http.RedirectHandler("http://"+plain.Addr().String(), http.StatusFound))
+	server := &http.Server{Handler: mux}
 	inner := listenOn(g.here, ListenerConfig{Authorize: anyone, NextProtos: []string{"h2"}})
 	group.Go(func() { server.Serve(inner) })
 	defer server.Close()
 	c := &http.Client{Transport: g.healthy.Transport(TransportConfig{Dialer: DialerConfig{Authorize: anyone}, Settings: settings})}
 	defer c.CloseIdleConnections()
 	for name, address := range map[string]string{
-		"http": "http://" + plain.Addr().String(), "a redirect to http": "https://" + inner.Addr().String(),
+		"http": "http://" + plain.Addr().String(), "a redirect to http": "https://" + inner.Addr().String() + "/away",
 	} {
 		response, err := c.Get(address)
 		if err == nil {
@@ -249,6 +251,12 @@ func TestATransportDoesNotTalkInPlaintextNorThroughProxies(t *testing.T) {
 		if !errors.Is(err, errPlain) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	response, err := c.Get("https://" + inner.Addr().String() + "/")
+	if err != nil {
+		t.Errorf("https, past the proxy: %v", err)
+	} else {
+		response.Body.Close()
 	}
 	if asked.Load() != 0 {
 		t.Error("it was sent in plaintext")
