@@ -27,9 +27,9 @@ generate: ## make the generated code and documents anew
 	go test ./server/rest -run TestDescriptionIsCommitted -update
 check-generated: generate ## fail if generated files are not those in the repository
 	git diff --exit-code -- api
-bench: build ## measure issuance against the raw limit of this machine
-	scripts/ensure-postgres
-	go run ./cmd/pandobench
+bench: build ## measure issuance against the raw limit of this machine, and handshakes against static ones
+	scripts/ensure-postgres && go run ./cmd/pandobench
+	go test ./client -run '^$$' -bench 'Handshake$$' -benchtime 6000x
 bench-growth: build ## compare an empty table with one of five million rows
 	scripts/ensure-postgres
 	go run ./cmd/pandobench -growth 5000000

@@ -21,10 +21,12 @@ type DialerConfig struct {
 	NextProtos []string
 
 	// SessionCache keeps sessions to resume. A session that is resumed is verified like a
-	// new one. Nil: each connection has a full handshake.
+	// new one; for one whose certificates are of the past there is a full handshake. Nil:
+	// for each connection.
 	SessionCache tls.ClientSessionCache
 
-	// MaxConnectionAge is as in [ListenerConfig].
+	// MinVersion and MaxConnectionAge are as in [ListenerConfig].
+	MinVersion       uint16
 	MaxConnectionAge time.Duration
 
 	// DialContext opens the connections under TLS. Nil: a net.Dialer.
@@ -41,10 +43,11 @@ type Dialer struct {
 }
 
 // Dialer returns a dialer with the configuration of [Source.ClientTLS], whose connections
-// are watched as those of [Source.Listener] are. It panics if cfg.Authorize is nil.
+// are watched as those of [Source.Listener] are. It panics if cfg.Authorize is nil, or
+// cfg.MinVersion no version that it may be.
 func (s *Source) Dialer(cfg DialerConfig) *Dialer {
 	d := &Dialer{source: s, cfg: cfg, tls: s.ClientTLS(cfg.Authorize)}
-	d.tls.NextProtos, d.tls.ClientSessionCache = cfg.NextProtos, cfg.SessionCache
+	d.tls.NextProtos, d.tls.ClientSessionCache, d.tls.MinVersion = cfg.NextProtos, cfg.SessionCache, minVersion(cfg.MinVersion)
 	if d.cfg.DialContext == nil {
 		d.cfg.DialContext = (&net.Dialer{}).DialContext
 	}
@@ -87,5 +90,8 @@ func (d *Dialer) config(w *watched, serverName string) *tls.Config {
 	own := d.tls.Clone()
 	own.ServerName = serverName
 	own.VerifyConnection = w.verifier(x509.ExtKeyUsageServerAuth, d.cfg.Authorize)
+	if own.ClientSessionCache != nil {
+		d.source.cached(own)
+	}
 	return own
 }

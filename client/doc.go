@@ -10,6 +10,7 @@
 //	})
 //	…
 //	server := &http.Server{TLSConfig: source.ServerTLS(client.AuthorizeID(frontend))}
+//	caller := source.HTTPClient(client.AuthorizeID(backend))
 //
 // # One snapshot
 //
@@ -49,6 +50,9 @@
 // Peers are verified in VerifyConnection, which runs for resumed sessions too, against the
 // roots of that moment (X509-SVID, section 5). A valid certificate of the trust domain is
 // not enough: each configuration has an [Authorizer], and there is no default.
+//
+// A session that is resumed has the certificates of an earlier handshake. It is resumed only
+// while these would do, so that none fails for their sake when both sides have others.
 //
 // # Revocation
 //

@@ -1,9 +1,14 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +68,98 @@ func FuzzRefusal(f *testing.F) {
 		}
 		if text := e.Error(); strings.ContainsAny(text, "\n\r\x00\x1b") || len(text) > 6000 {
 			t.Errorf("error %q", text)
+		}
+	})
+}
+
+// FuzzResponse reads what a server may send instead of an HTTP answer.
+func FuzzResponse(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
+	f.Add([]byte("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	f.Add([]byte("HTTP/1.0 503 \r\nRetry-After: 1\r\nContent-Length: 99999999999\r\n\r\n"))
+	request := must(http.NewRequest(http.MethodGet, "https://pando.test/v1/trust", nil))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		response, body, err := readResponse(bufio.NewReader(bytes.NewReader(sent)), request)
+		switch {
+		case err != nil:
+			return
+		case response.StatusCode < 200 && response.StatusCode != http.StatusSwitchingProtocols:
+			t.Errorf("an interim answer: %s", response.Status)
+		case len(body) > len(sent):
+			t.Errorf("%d octets of %d", len(body), len(sent))
+		}
+	})
+}
+
+// FuzzPeer judges what a peer may show: certificates in DER, one after the other.
+func FuzzPeer(f *testing.F) {
+	p, other := newPKI("example.org"), newPKI("example.org")
+	shown := func(chain []*x509.Certificate) (der []byte) {
+		for _, cert := range chain {
+			der = append(der, cert.Raw...)
+		}
+		return der
+	}
+	template := leafTemplate("spiffe://example.org/peer", time.Hour)
+	f.Add(shown(p.sign(template, newTestKey().Public())))
+	f.Add(shown(p.crossed(other).sign(template, newTestKey().Public())))
+	f.Add(shown(other.sign(template, newTestKey().Public())))
+	f.Add(shown([]*x509.Certificate{p.issuer, p.root}))
+	f.Add(shown([]*x509.Certificate{p.root}))
+	revoked, _, _ := (*revocations)(nil).with(&revocationList{Authorities: []keyID{keyIDOf(other.issuer)}}, time.Now())
+	j := judge{rootsOf(1, p, other), revoked}
+	now := time.Now()
+	f.Fuzz(func(t *testing.T, der []byte) {
+		certs, err := x509.ParseCertificates(der)
+		if err != nil {
+			return
+		}
+		id, chain, err := j.verify(certs, x509.ExtKeyUsageClientAuth, now)
+		if err != nil {
+			ReasonOf(err, now)
+			return
+		}
+		if !id.MemberOf(j.trust.domain) || id.Path() == "" || certs[0].IsCA || len(chain) < 2 || !j.trust.holds(chain[len(chain)-1]) {
+			t.Errorf("accepted %s with a chain of %d", id, len(chain))
+		}
+	})
+}
+
+// FuzzSerials compares the set of serial numbers with a map.
+func FuzzSerials(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{0x7f, 1, 2, 3, 4}, 100), uint8(3), int64(0))
+	f.Add(bytes.Repeat([]byte{0, 0, 0, 9, 1}, 80), uint8(1), int64(9))
+	f.Fuzz(func(t *testing.T, octets []byte, batch uint8, since int64) {
+		var set serials
+		model := make(map[serial]bool)
+		for more := range slices.Chunk(octets, 19*(1+int(batch))) {
+			var given []serial
+			for one := range slices.Chunk(more, 19) {
+				var n serial
+				if err := n.UnmarshalText([]byte(hex.EncodeToString(one))); err != nil {
+					continue // the last may be too short
+				}
+				given = append(given, n)
+			}
+			added := 0
+			for _, n := range given {
+				if n.notAfter() >= since && !model[n] {
+					model[n] = true
+					added++
+				}
+			}
+			next, got := set.with(given, time.Unix(since, 0))
+			if got != added || next.len() != len(model) {
+				t.Fatalf("%d added, %d in all; want %d and %d", got, next.len(), added, len(model))
+			}
+			set = next
+		}
+		kept, _ := set.since(time.Unix(since+1, 0))
+		for n := range model {
+			if !set.has(n) || n.notAfter() > since && !kept.has(n) {
+				t.Errorf("%s is missing", n)
+			}
 		}
 	})
 }

@@ -146,7 +146,7 @@ func (w *watched) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tl
 			return net.ErrClosed
 		}
 		var err error
-		if p.chain, err = w.source.admit(p.certs, usage, authorize); err != nil {
+		if p.chain, err = w.source.admit(&state, usage, authorize); err != nil {
 			g.leave(w, false)
 			return err
 		}

@@ -17,6 +17,10 @@ type ListenerConfig struct {
 	// http.Server speaks HTTP/2 with "h2", "http/1.1". None: there is no negotiation.
 	NextProtos []string
 
+	// MinVersion is the least version of TLS: tls.VersionTLS12, for peers that cannot do
+	// better, or tls.VersionTLS13. 0: the latter.
+	MinVersion uint16
+
 	// MaxConnectionAge is when a connection is closed, give or take a tenth, counted from
 	// its handshake. It cuts off whatever is going on, so it is a bound for protocols that
 	// cannot end connections in their own way. 0: never.
@@ -37,14 +41,15 @@ var _ net.Listener = (*Listener)(nil)
 
 // Listener returns a listener over inner with the configuration of [Source.ServerTLS],
 // whose connections are watched: a peer that is revoked, or whose root is withdrawn, is cut
-// off within a second of the CA's word. It panics if cfg.Authorize is nil. To close it
-// closes inner, which may be nil for a listener of which only Server is used. It serves http.Server.Serve (not ServeTLS) and anything else that takes a
-// net.Listener.
+// off within a second of the CA's word. It panics if cfg.Authorize is nil, or
+// cfg.MinVersion no version that it may be. To close it closes inner, which may be nil for a
+// listener of which only Server is used. It serves http.Server.Serve (not ServeTLS) and
+// anything else that takes a net.Listener.
 //
 // When the Source is closed, connections are not checked any more, and stay open.
 func (s *Source) Listener(inner net.Listener, cfg ListenerConfig) *Listener {
 	l := &Listener{Listener: inner, source: s, cfg: cfg, tls: s.ServerTLS(cfg.Authorize)}
-	l.tls.NextProtos = cfg.NextProtos
+	l.tls.NextProtos, l.tls.MinVersion = cfg.NextProtos, minVersion(cfg.MinVersion)
 	base := l.tls.Clone()
 	l.tls.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		w, ok := hello.Conn.(*watched)

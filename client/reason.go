@@ -25,7 +25,7 @@ const (
 	ReasonBadIdentity      Reason = "bad_identity"      // the SPIFFE ID is not one, of another trust domain, or not allowed
 	ReasonNoClientCert     Reason = "no_client_cert"    // the client has shown no certificate
 	ReasonRevoked          Reason = "revoked"           // the certificate, or an authority above it, is revoked
-	ReasonVersionOrCipher  Reason = "version_or_cipher" // the two sides share no version of TLS or no cipher suite
+	ReasonVersionOrCipher  Reason = "version_or_cipher" // the two sides share no version of TLS, cipher suite or key exchange
 	ReasonALPN             Reason = "alpn"              // they share no application protocol
 	ReasonTimeout          Reason = "timeout"           // one side said nothing for too long
 	ReasonEOF              Reason = "eof"               // the connection was closed or reset, as by a port scan
@@ -64,6 +64,8 @@ func ReasonOf(err error, now time.Time) Reason {
 		return ReasonRevoked
 	case errors.As(err, &identity), errors.Is(err, errNotAllowed):
 		return ReasonBadIdentity
+	case errors.Is(err, errNoExtendedMasterSecret):
+		return ReasonVersionOrCipher
 	}
 	if reason, told := alertReason(err); told {
 		return reason
@@ -130,7 +132,8 @@ func textReason(err error) Reason {
 	switch {
 	case strings.Contains(text, "client didn't provide a certificate"):
 		return ReasonNoClientCert
-	case strings.Contains(text, "offered only unsupported versions"), strings.Contains(text, "no cipher suite supported"):
+	case strings.Contains(text, "offered only unsupported versions"), strings.Contains(text, "no cipher suite supported"),
+		strings.Contains(text, "no key exchanges supported"):
 		return ReasonVersionOrCipher
 	case strings.Contains(text, "unsupported application protocols"):
 		return ReasonALPN

@@ -14,21 +14,29 @@ import (
 //
 // The configuration is the caller's to add to (NextProtos, say) before first use, but
 // ClientAuth, GetCertificate and VerifyConnection are what makes it safe. Session tickets
-// are left on: a resumed session is verified like a new one, and never outlives the
-// certificate of either side. A connection that is open is not looked at again; see
-// [Source.Listener] for that.
+// are left on: a resumed session is verified like a new one, and one that would be refused
+// since its certificates are of the past is not resumed, but there is a full handshake. The
+// keys of tickets are those of this configuration, also in its clones. A connection that is
+// open is not looked at again; see [Source.Listener] for that.
+//
+// For peers that cannot do better, MinVersion may be set to [tls.VersionTLS12]. The cipher
+// suites of the configuration are those that are good in TLS 1.2 too; whoever sets others
+// decides that. A client whose TLS 1.2 has no extended master secret (RFC 7627) is refused.
 func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
+	return s.ticketed(&tls.Config{
+		MinVersion: tls.VersionTLS13, CipherSuites: suites12(), CurvePreferences: keyExchanges(),
 		// A certificate is required here and verified in VerifyConnection, which runs for
 		// resumed sessions too and looks up the roots itself. Go's own verification would
 		// need a new configuration per handshake to follow them.
 		ClientAuth: tls.RequireAnyClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if err := boundHello(hello); err != nil {
+				return nil, err
+			}
 			return s.Certificate()
 		},
 		VerifyConnection: s.verifier(x509.ExtKeyUsageClientAuth, authorize),
-	}
+	})
 }
 
 // ClientTLS returns a configuration for the dialing side of mutual TLS 1.3, as
@@ -43,10 +51,12 @@ func (s *Source) ServerTLS(authorize Authorizer) *tls.Config {
 // A connection that is open is not looked at again; see [Source.Dialer] for that.
 //
 // There is no session cache unless the caller sets one; a session that is resumed from it
-// is verified like a new one.
+// is verified like a new one, and fails if the certificates that it began with are of the
+// past, which those of a [Dialer] do not. MinVersion is as in ServerTLS, and a session of TLS 1.2
+// without the extended master secret is not resumed. Renegotiation is off, and must stay so.
 func (s *Source) ClientTLS(authorize Authorizer) *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
+		MinVersion: tls.VersionTLS13, CipherSuites: suites12(), CurvePreferences: keyExchanges(),
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return s.Certificate()
@@ -62,15 +72,18 @@ func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls
 		panic("pando client: nil Authorizer: say who may be talked to, as with AuthorizeID")
 	}
 	return func(state tls.ConnectionState) error {
-		_, err := s.admit(state.PeerCertificates, usage, authorize)
+		_, err := s.admit(&state, usage, authorize)
 		return err
 	}
 }
 
 // admit decides whether the two ends of a connection may talk, and returns the chain of the
 // peer's certificate that counts.
-func (s *Source) admit(certs []*x509.Certificate, usage x509.ExtKeyUsage, authorize Authorizer) ([]*x509.Certificate, error) {
-	now := time.Now()
+func (s *Source) admit(state *tls.ConnectionState, usage x509.ExtKeyUsage, authorize Authorizer) ([]*x509.Certificate, error) {
+	if err := boundSession(state); err != nil {
+		return nil, err
+	}
+	now, certs := time.Now(), state.PeerCertificates
 	cur := s.snapshot.Load()
 	if err := s.live(cur, now); err != nil {
 		return nil, err

@@ -189,86 +189,6 @@ func TestAnExpiredIdentityDoesNotShakeHands(t *testing.T) {
 	}
 }
 
-func TestResumedSessionsAreVerifiedAgain(t *testing.T) {
-	old, next := newPKI("example.org"), newPKI("example.org")
-	both := rootsOf(1, old, next)
-	expired := func() tls.Certificate {
-		template := leafTemplate("spiffe://example.org/web", time.Hour)
-		template.NotAfter = time.Now().Add(-time.Second)
-		return next.identity(template)
-	}
-	for name, test := range map[string]struct {
-		change func(server, client *Source, allowed *atomic.Bool)
-		want   string // empty: resumes
-	}{
-		"nothing changed": {func(_, _ *Source, _ *atomic.Bool) {}, ""},
-		"the client's root was removed": {func(server, _ *Source, _ *atomic.Bool) {
-			server.snapshot.Store(fixedSnapshot(rootsOf(2, next), next.identity(leafTemplate("spiffe://example.org/web", time.Hour))))
-		}, "server: pando client: peer: certificate of spiffe://example.org/peer"},
-		"the server's root was removed": {func(_, client *Source, _ *atomic.Bool) {
-			client.snapshot.Store(fixedSnapshot(rootsOf(2, next), next.identity(leafTemplate("spiffe://example.org/peer", time.Hour))))
-		}, "client: pando client: peer: certificate of spiffe://example.org/web"},
-		"a peer is no longer allowed": {func(_, _ *Source, allowed *atomic.Bool) { allowed.Store(false) }, "not among those allowed"},
-		"the server's own identity expired": {func(server, _ *Source, _ *atomic.Bool) {
-			server.snapshot.Store(fixedSnapshot(both, expired()))
-		}, "server: pando client: spiffe://example.org/web: identity has expired"},
-		"the client was revoked": {func(server, client *Source, _ *atomic.Bool) {
-			server.knowing([]*x509.Certificate{client.snapshot.Load().leaf()})
-		}, "server: pando client: peer: certificate of spiffe://example.org/peer: serial number "},
-		"the server was revoked": {func(server, client *Source, _ *atomic.Bool) {
-			client.knowing([]*x509.Certificate{server.snapshot.Load().leaf()})
-		}, "client: pando client: peer: certificate of spiffe://example.org/web: serial number "},
-		"the client's issuer was revoked": {func(server, _ *Source, _ *atomic.Bool) {
-			server.snapshot.Store(fixedSnapshot(both, next.identity(leafTemplate("spiffe://example.org/web", time.Hour))))
-			server.knowing(nil, old.issuer)
-		}, "server: pando client: peer: certificate of spiffe://example.org/peer: authority "},
-		"the server's own certificate was revoked": {func(server, _ *Source, _ *atomic.Bool) {
-			server.knowing([]*x509.Certificate{server.snapshot.Load().leaf()})
-		}, "server: pando client: own certificate of spiffe://example.org/web: serial number "},
-		"somebody else was revoked": {func(server, client *Source, _ *atomic.Bool) {
-			other := next.identity(leafTemplate("spiffe://example.org/other", time.Hour)).Leaf
-			server.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
-			client.knowing([]*x509.Certificate{other}, newPKI("example.org").root)
-		}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := fixed(both, old.identity(leafTemplate("spiffe://example.org/web", time.Hour)))
-			client := fixed(both, old.identity(leafTemplate("spiffe://example.org/peer", time.Hour)))
-			var allowed atomic.Bool
-			allowed.Store(true)
-			authorize := func(Peer) error {
-				if !allowed.Load() {
-					return errNotAllowed
-				}
-				return nil
-			}
-			serverTLS, clientTLS := server.ServerTLS(authorize), named(client.ClientTLS(authorize))
-			clientTLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-			if _, err, serverErr := handshake(clientTLS, serverTLS); err != nil || serverErr != nil {
-				t.Fatalf("first handshake: %v, %v", err, serverErr)
-			}
-			test.change(server, client, &allowed)
-			state, clientErr, serverErr := handshake(clientTLS, serverTLS)
-			if test.want == "" {
-				if clientErr != nil || serverErr != nil || !state.DidResume {
-					t.Errorf("second handshake: resumed %t, %v, %v", state.DidResume, clientErr, serverErr)
-				}
-				return
-			}
-			if got := "client: " + errText(clientErr) + " server: " + errText(serverErr); !strings.Contains(got, test.want) {
-				t.Errorf("second handshake: %s, want %q", got, test.want)
-			}
-		})
-	}
-}
-
-func errText(err error) string {
-	if err == nil {
-		return "fine"
-	}
-	return err.Error()
-}
-
 func TestHandshakesGoOnWhileIdentitiesAreSwapped(t *testing.T) {
 	const swaps, workers, each = 400, 4, 500
 	old, next := newPKI("example.org"), newPKI("example.org")
@@ -332,4 +252,11 @@ func panicOf(f func()) (text string) {
 	}()
 	f()
 	return ""
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "fine"
+	}
+	return err.Error()
 }

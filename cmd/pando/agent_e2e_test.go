@@ -89,7 +89,8 @@ type agentEnd struct {
 	tokens map[string]string // by identity
 }
 
-// newAgentEnd makes a CA with an entry and a join token for each name, and serves it.
+// newAgentEnd makes a CA with an entry and a join token for each name, and serves it. A name
+// may be followed by a colon and its profile.
 func newAgentEnd(t *testing.T, names ...string) *agentEnd {
 	t.Helper()
 	e := &agentEnd{ca: newDeployment(t, ""), dir: t.TempDir(), tokens: make(map[string]string), health: freeAddresses(t, 1)[0]}
@@ -102,7 +103,11 @@ func newAgentEnd(t *testing.T, names ...string) *agentEnd {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		e.tokens[name] = newToken(t, db, store.Entry{ID: "ent_" + name, SPIFFEID: "spiffe://example.org/" + name, Profile: "workload"})
+		name, profile, found := strings.Cut(name, ":")
+		if !found {
+			profile = "workload"
+		}
+		e.tokens[name] = newToken(t, db, store.Entry{ID: "ent_" + name, SPIFFEID: "spiffe://example.org/" + name, Profile: profile})
 		writeFile(t, e.dir, name+".token", []byte(e.tokens[name]))
 	}
 	if err := db.Close(); err != nil {

@@ -36,6 +36,16 @@ func serverAccount() (account, error) {
 	return account{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 }
 
+// Owner is the user and the group that a server runs as, which may differ from those of this
+// process: whoever writes files for the server must know.
+func Owner() (uid, gid int, err error) {
+	a, err := serverAccount()
+	if err != nil || a.credential == nil {
+		return os.Getuid(), os.Getgid(), err
+	}
+	return int(a.credential.Uid), int(a.credential.Gid), nil
+}
+
 // own gives a directory to the account.
 func (a account) own(dir string) error {
 	if a.credential == nil {

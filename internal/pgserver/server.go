@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -25,8 +26,11 @@ type Config struct {
 	// Durable keeps fsync and full_page_writes on, as benchmarks need. Otherwise they are
 	// off, and the data survives a kill of the server but not of the machine.
 	Durable bool
-	// Settings are more settings of postgresql.conf.
+	// Settings are more settings of postgresql.conf, such as listen_addresses: without, nobody
+	// can connect but over the Unix socket.
 	Settings map[string]string
+	// Port is that of TCP, which is part of the name of the Unix socket too. 0: 5432.
+	Port int
 }
 
 // Server is a running server, or one that was stopped and can be started again. Its methods
@@ -42,6 +46,9 @@ type Server struct {
 
 // Start makes a database cluster and starts a server on it. Its owner calls Stop.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Port == 0 {
+		cfg.Port = 5432
+	}
 	if cfg.BinDir == "" {
 		found, err := FindBinaries()
 		if err != nil {
@@ -90,7 +97,7 @@ func (s *Server) Restart(ctx context.Context) error {
 		return errors.New("server is running")
 	}
 	args := []string{
-		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=",
+		"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.cfg.Port), "-c", "listen_addresses=",
 		"-c", "max_connections=200", "-c", "logging_collector=off",
 	}
 	if !s.cfg.Durable {
@@ -153,12 +160,14 @@ func (s *Server) await(ctx context.Context) error {
 
 // URL is the connection string of a database of this server, for the superuser.
 func (s *Server) URL(database string) string {
-	query := url.Values{"host": {s.dir}, "port": {"5432"}, "user": {"postgres"}}
+	query := url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.cfg.Port)}, "user": {"postgres"}}
 	return "postgres:///" + url.PathEscape(database) + "?" + query.Encode()
 }
 
 // SocketPath is the Unix socket that the server listens on.
-func (s *Server) SocketPath() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+func (s *Server) SocketPath() string {
+	return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.cfg.Port))
+}
 
 // Stop ends the server, breaking the connections that are open, and removes its data.
 // The server cannot be started again.
