@@ -108,3 +108,50 @@ func TestRolesWithTwoPhases(t *testing.T) {
 		})
 	}
 }
+
+// TestAHealthyRotationIsNeverLate goes through several roots while leaves of the longest life are issued
+// all the time and nobody follows, which is as slow as a rotation can be: no phase is longer than its
+// deadline, and no step later than it is due, by more than one tick.
+func TestAHealthyRotationIsNeverLate(t *testing.T) {
+	const tick = time.Minute
+	w := newWorld(1, sabotage{})
+	r, err := rotation.NewRotator(rotation.RotatorConfig{Store: w.store, Keys: w.keys, Policy: modelPolicy, Holder: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]time.Duration) // the longest of each phase
+	last := make(map[string]int)           // serial number of the last leaf of each issuer
+	for began := w.now; w.now.Sub(began) < 3*modelPolicy.RootEvery; w.now = w.now.Add(tick) {
+		if err := r.Tick(t.Context(), w.now); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range w.store.gen.Authorities {
+			if a.Role == "intermediate" && a.State == "active" {
+				if last[a.ID] == 0 {
+					last[a.ID] = len(last) + 1
+				}
+				w.store.records[last[a.ID]] = &modelRecord{issuer: a.ID, notAfter: w.now.Add(modelPolicy.LongestLeaf)}
+			}
+		}
+		facts, err := w.store.Facts(t.Context(), w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roles, err := rotation.Roles(w.store.gen, modelPolicy, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, role := range roles {
+			age := w.now.Sub(role.Entered)
+			seen[role.Phase] = max(seen[role.Phase], age)
+			if role.Deadline > 0 && age > role.Deadline+tick || w.now.Sub(role.Due) > tick {
+				t.Fatalf("at %s: %+v", w.now, role)
+			}
+		}
+	}
+	for _, phase := range []string{rotation.PhaseSigning, rotation.PhaseSpreading, rotation.PhaseDraining} {
+		if seen[phase] < modelPolicy.LongestLeaf {
+			t.Errorf("the longest phase %s is %s", phase, seen[phase])
+		}
+	}
+}
