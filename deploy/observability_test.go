@@ -55,6 +55,7 @@ func elsewhere() map[string]bool {
 		"pando_client_tls_handshakes_total":                    true,
 		"pando_client_plaintext_last_seen_timestamp_seconds":   true,
 		"pando_client_mode_override_expires_timestamp_seconds": true,
+		"pando_mtls_overrides":                                 true,
 	}
 }
 
