@@ -10,9 +10,9 @@ run: build ## show the main job: a CA, two workloads, mutual TLS, certificates s
 	bin/pando demo
 build: ## build bin/pando
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/pando
-test: ## run all tests (installs PostgreSQL, nginx, HAProxy and SoftHSM2 where it can)
+test: ## run all tests (installs PostgreSQL, nginx, HAProxy, Prometheus and SoftHSM2 where it can)
 	scripts/ensure-postgres
-	scripts/ensure-proxies
+	scripts/ensure-proxies && scripts/ensure-prometheus
 	scripts/ensure-softhsm
 	go test ./...
 	CGO_ENABLED=1 go test -tags pkcs11 ./ca/keystore ./cmd/pando -run 'Token|SoftHSM'

@@ -47,7 +47,7 @@ func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec po
 	row := store.Entry{
 		ID: spec.ID, SPIFFEID: spec.SPIFFEID, DNSNames: spec.DNSNames, Profile: spec.Profile,
 		Method: string(spec.Method), Issuer: spec.Issuer, Claims: spec.Claims,
-		PreRenew: spec.PreRenew, CreatedAt: now, CreatedBy: caller.Subject,
+		PreRenew: spec.PreRenew, Watch: spec.Watch, CreatedAt: now, CreatedBy: caller.Subject,
 	}
 	audit := store.Audit{
 		At: now, Actor: caller.Subject, Action: "entry.create", Target: row.ID,
@@ -55,6 +55,12 @@ func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec po
 	}
 	if row.PreRenew {
 		audit.Detail["pre_renew"] = "true"
+	}
+	if row.Watch {
+		audit.Detail["watch"] = "true"
+		if err := s.roomToWatch(ctx); err != nil {
+			return nil, fmt.Errorf("create entry: %w", err)
+		}
 	}
 	if err := s.store.CreateEntry(ctx, row, audit); err != nil {
 		return nil, fmt.Errorf("create entry: %w", err)
@@ -64,6 +70,22 @@ func (s *Service) CreateEntry(ctx context.Context, caller policy.Caller, spec po
 		s.log.WarnContext(ctx, "entries not refreshed after a change", "error", err)
 	}
 	return entryOf(&row), nil
+}
+
+// MaxWatched is how many entries may be watched: each makes two series on every replica.
+const MaxWatched = 500
+
+// roomToWatch refuses one more entry to watch. Two that are made at once may both pass; the figures
+// show the first [MaxWatched] identities only.
+func (s *Service) roomToWatch(ctx context.Context) error {
+	watched, err := s.store.Entries(ctx, store.EntryFilter{Watch: true, Limit: MaxWatched})
+	if err != nil {
+		return fmt.Errorf("count watched: %w", err)
+	}
+	if len(watched) == MaxWatched {
+		return Refused(fmt.Sprintf("watch: %d entries are watched, which is the most: delete one, or make this one without", MaxWatched), false)
+	}
+	return nil
 }
 
 func (s *Service) checkEntry(caller policy.Caller, spec policy.EntrySpec) error {
@@ -206,7 +228,7 @@ func entryOf(row *store.Entry) *Entry {
 		EntrySpec: policy.EntrySpec{
 			ID: row.ID, SPIFFEID: row.SPIFFEID, DNSNames: row.DNSNames, Profile: row.Profile,
 			Method: policy.Method(row.Method), Issuer: row.Issuer, Claims: row.Claims,
-			PreRenew: row.PreRenew,
+			PreRenew: row.PreRenew, Watch: row.Watch,
 		},
 		CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy,
 	}

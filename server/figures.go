@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/store"
 )
 
@@ -16,6 +17,8 @@ import (
 type FigureStore interface {
 	store.Identities
 	store.Figures
+	// Facts counts, at now; see [store.Acks].
+	Facts(ctx context.Context, now time.Time) (*store.Facts, error)
 }
 
 // Figures is what the fleet looks like, counted once for all replicas. Immutable.
@@ -28,6 +31,11 @@ type Figures struct {
 	// or overdue: Remaining[i] have more than i tenths and at most i+1, RemainingSum is the sum.
 	Remaining    [RemainingSteps]int
 	RemainingSum float64
+
+	Sequence  uint64               // of the trust bundle when it was counted
+	Facts     *store.Facts         // who has which bundle, and what is left under each authority; nil: not counted
+	Watched   []WatchedCertificate // ordered by SPIFFE ID; at most [MaxWatched]
+	Incidents []IncidentCount      // the open ones; at most shownIncidents
 }
 
 // RemainingSteps is into how many equal parts a lifetime is divided in [Figures].
@@ -39,6 +47,23 @@ type IdentityCount struct {
 	State   IdentityState
 	Count   int
 }
+
+// WatchedCertificate is the newest certificate of the SPIFFE ID of an entry that is watched.
+type WatchedCertificate struct {
+	SPIFFEID            string
+	NotBefore, NotAfter time.Time
+}
+
+// IncidentCount is how far an open incident has come.
+type IncidentCount struct {
+	ID       string
+	Left     int // certificates that nobody has renewed yet
+	Deadline time.Time
+}
+
+// shownIncidents is how many open incidents have series of their own, the newest: more at once are
+// a mistake, and no reason to make series without end.
+const shownIncidents = 20
 
 // EarliestEnd is when the first of the newest certificates of a profile ends, of identities that
 // are live or overdue.
@@ -104,8 +129,52 @@ func (s *Service) count(ctx context.Context, now time.Time) (*Figures, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count live certificates: %w", err)
 	}
-	tally.Live = live
+	tally.Live, tally.Sequence = live, set.Sequence()
+	if tally.Facts, err = s.fleet.Facts(ctx, now); err != nil {
+		return nil, fmt.Errorf("count facts: %w", err)
+	}
+	if tally.Watched, err = s.watched(ctx, set, now); err != nil {
+		return nil, err
+	}
+	if tally.Incidents, err = s.openIncidents(ctx, set, now); err != nil {
+		return nil, err
+	}
 	return tally.figures(), nil
+}
+
+// watched looks at the identities that are watched. One that was revoked is left out: nobody renews
+// it, and that is no accident. One that has expired is seen for a day.
+func (s *Service) watched(ctx context.Context, set *ca.Set, now time.Time) ([]WatchedCertificate, error) {
+	rows, err := s.fleet.Watched(ctx, now.Add(-identityMemory), MaxWatched)
+	if err != nil {
+		return nil, fmt.Errorf("look at watched: %w", err)
+	}
+	var all []WatchedCertificate
+	for _, row := range rows {
+		if !row.Revoked && !issuerRevoked(set, row.Issuer) {
+			all = append(all, WatchedCertificate{row.SPIFFEID, row.NotBefore, row.NotAfter})
+		}
+	}
+	return all, nil
+}
+
+// openIncidents counts who is left. That takes seconds in a large fleet, and is done only while an
+// incident is open.
+func (s *Service) openIncidents(ctx context.Context, set *ca.Set, now time.Time) ([]IncidentCount, error) {
+	if s.incidents == nil || len(set.Incidents()) == 0 {
+		return nil, nil
+	}
+	latest, err := s.incidents.Incidents(ctx, shownIncidents, now)
+	if err != nil {
+		return nil, fmt.Errorf("count incidents: %w", err)
+	}
+	var open []IncidentCount
+	for _, i := range latest {
+		if i.ClosedAt.IsZero() {
+			open = append(open, IncidentCount{i.ID, i.Left, i.Deadline})
+		}
+	}
+	return open, nil
 }
 
 // tally is figures that are being counted.

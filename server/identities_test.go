@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/store"
@@ -209,6 +211,90 @@ func TestFiguresAreThoseOfTheFleet(t *testing.T) {
 			t.Errorf("remaining lifetimes (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// openIncident is one that goes on, and one that is over.
+type openIncident struct{ deadline time.Time }
+
+func (o openIncident) Incidents(context.Context, int, time.Time) ([]server.Incident, error) {
+	return []server.Incident{{ID: "open", Left: 3, Deadline: o.deadline}, {ID: "over", ClosedAt: o.deadline}}, nil
+}
+
+func (openIncident) Incident(context.Context, string, time.Time) (*server.Incident, error) {
+	return nil, store.ErrNotFound
+}
+
+func TestFiguresTellOfWhatSpreads(t *testing.T) {
+	deadline := time.Now().Add(time.Hour).Truncate(time.Second)
+	f := newFixture(t, func(c *server.Config) { c.Incidents = openIncident{deadline} })
+	const gateway, revoked = "spiffe://example.org/gateway", "spiffe://example.org/revoked"
+	for _, id := range []string{gateway, revoked, "spiffe://example.org/not-yet"} {
+		f.entry(t, policy.EntrySpec{SPIFFEID: id, Method: policy.MethodJoinToken, Watch: true})
+	}
+	f.entry(t, policy.EntrySpec{SPIFFEID: "spiffe://example.org/other", Method: policy.MethodJoinToken})
+	issued := f.signed(t, gateway, time.Hour)
+	other := f.signed(t, "spiffe://example.org/other", time.Hour)
+	out := f.signed(t, revoked, time.Hour)
+	if err := f.store.Revoke(t.Context(), storeSerial(t, out.Serial), time.Now(), 1, store.Audit{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store.Acknowledge(t.Context(), []store.Ack{{Serial: storeSerial(t, other.Serial), Sequence: 9, NotAfter: other.NotAfter}}); err != nil {
+		t.Fatal(err)
+	}
+	count := func() *server.Figures {
+		if err := f.RefreshFigures(t.Context(), store.Fence{}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		return f.Figures()
+	}
+	got := count()
+	if diff := cmp.Diff([]server.WatchedCertificate{{SPIFFEID: gateway, NotBefore: issued.NotBefore.UTC(), NotAfter: issued.NotAfter.UTC()}}, got.Watched); diff != "" {
+		t.Errorf("watched (-want +got):\n%s", diff)
+	}
+	if got.Sequence != f.Set().Sequence() || got.Facts.Followers[9] != 1 || got.Facts.Issuers[issued.Issuer].Live != 2 {
+		t.Errorf("sequence %d, facts %+v", got.Sequence, got.Facts)
+	}
+	if got.Incidents != nil {
+		t.Errorf("incidents are counted while none is open: %+v", got.Incidents)
+	}
+	cfg := f.pki.SetConfig()
+	cfg.Generation++
+	cfg.Incidents = []ca.Incident{{ID: "open", Start: deadline.Add(-time.Hour), Deadline: deadline, Rate: 1}}
+	set, err := ca.NewSet(cfg, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.adopt(t, set)
+	if diff := cmp.Diff([]server.IncidentCount{{ID: "open", Left: 3, Deadline: deadline.UTC()}}, count().Incidents); diff != "" {
+		t.Errorf("incidents (-want +got):\n%s", diff)
+	}
+}
+
+func TestWatchedEntriesAreBounded(t *testing.T) {
+	f := newFixture(t)
+	for n := range server.MaxWatched {
+		e := store.Entry{ID: fmt.Sprintf("ent_%03d", n), SPIFFEID: fmt.Sprintf("spiffe://example.org/w%d", n), Profile: "workload", Method: "join_token", Watch: true, CreatedAt: time.Now()}
+		if err := f.store.CreateEntry(t.Context(), e, store.Audit{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin := administrator(policy.RoleAdmin)
+	spec := policy.EntrySpec{SPIFFEID: "spiffe://example.org/more", Method: policy.MethodJoinToken, Watch: true}
+	var refused *server.Error
+	if _, err := f.CreateEntry(t.Context(), admin, spec); !errors.As(err, &refused) || refused.Kind != server.KindRefused {
+		t.Errorf("one more: %v", err)
+	}
+	spec.Watch = false
+	if _, err := f.CreateEntry(t.Context(), admin, spec); err != nil {
+		t.Errorf("one that is not watched: %v", err)
+	}
+	if err := f.DeleteEntry(t.Context(), admin, "ent_007"); err != nil {
+		t.Fatal(err)
+	}
+	spec.Watch = true
+	if _, err := f.CreateEntry(t.Context(), admin, spec); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
 }
 
 // TestFiguresReachEveryReplicaAndGrowOld: each shows what one has counted, until that is too long ago.

@@ -17,6 +17,7 @@ type Entry struct {
 	Claims map[string]string // jwt: JSON pointer (RFC 6901) or top-level name → required value
 
 	PreRenew bool // its certificates are renewed by Pando, for the key that they have
+	Watch    bool // the end of its newest certificate is shown by itself; see [Identities].Watched
 
 	CreatedAt time.Time
 	CreatedBy string
@@ -27,6 +28,7 @@ type EntryFilter struct {
 	SPIFFEID string
 	Method   string
 	PreRenew bool   // only those whose certificates are renewed by Pando
+	Watch    bool   // only those that are watched
 	After    string // ID of the last entry of the previous page
 	Limit    int    // required, 1 to 1000
 }

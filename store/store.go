@@ -238,6 +238,9 @@ type Identities interface {
 	// Identities returns at most f.Limit identities, ordered by SPIFFE ID. Its cost does not
 	// grow with certificates that had expired by the day of f.EndsAfter.
 	Identities(ctx context.Context, f IdentityFilter) ([]Identity, error)
+	// Watched returns the identities of the first limit SPIFFE IDs of watched entries, ordered by
+	// SPIFFE ID. Its cost is that of finding one certificate for each.
+	Watched(ctx context.Context, endsAfter time.Time, limit int) ([]Identity, error)
 	// LiveCounts counts what is live at now. It reads each certificate that is: call it now and
 	// then, and for no request.
 	LiveCounts(ctx context.Context, now time.Time) ([]LiveCount, error)

@@ -3751,7 +3751,9 @@ type Entry struct {
 	// Who made it.
 	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Whether Pando renews the certificates that were issued under it, for the key that they have.
-	PreRenew      bool `protobuf:"varint,10,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
+	PreRenew bool `protobuf:"varint,10,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
+	// Whether the end of the newest certificate for its SPIFFE ID is a metric of its own.
+	Watch         bool `protobuf:"varint,11,opt,name=watch,proto3" json:"watch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3856,6 +3858,13 @@ func (x *Entry) GetPreRenew() bool {
 	return false
 }
 
+func (x *Entry) GetWatch() bool {
+	if x != nil {
+		return x.Watch
+	}
+	return false
+}
+
 // CreateEntryRequest is a rule to make. The fields mean what they mean in Entry.
 type CreateEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3873,7 +3882,10 @@ type CreateEntryRequest struct {
 	Claims map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Whether Pando renews the certificates that are issued under it, for the key that they have, for
 	// holders who only download.
-	PreRenew      bool `protobuf:"varint,7,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
+	PreRenew bool `protobuf:"varint,7,opt,name=pre_renew,json=preRenew,proto3" json:"pre_renew,omitempty"`
+	// Whether the end of the newest certificate for its SPIFFE ID, which must be literal, is a metric of
+	// its own. At most 500 entries are.
+	Watch         bool `protobuf:"varint,8,opt,name=watch,proto3" json:"watch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3953,6 +3965,13 @@ func (x *CreateEntryRequest) GetClaims() map[string]string {
 func (x *CreateEntryRequest) GetPreRenew() bool {
 	if x != nil {
 		return x.PreRenew
+	}
+	return false
+}
+
+func (x *CreateEntryRequest) GetWatch() bool {
+	if x != nil {
+		return x.Watch
 	}
 	return false
 }
@@ -4674,7 +4693,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10ListJobsResponse\x12!\n" +
 	"\x04jobs\x18\x01 \x03(\v2\r.pando.v1.JobR\x04jobs\"!\n" +
 	"\rRunJobRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\"\x82\x03\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\x98\x03\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x1b\n" +
@@ -4688,10 +4707,11 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\t \x01(\tR\tcreatedBy\x12\x1b\n" +
 	"\tpre_renew\x18\n" +
-	" \x01(\bR\bpreRenew\x1a9\n" +
+	" \x01(\bR\bpreRenew\x12\x14\n" +
+	"\x05watch\x18\v \x01(\bR\x05watch\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\x02\n" +
 	"\x12CreateEntryRequest\x12\x1b\n" +
 	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x1b\n" +
 	"\tdns_names\x18\x02 \x03(\tR\bdnsNames\x12\x18\n" +
@@ -4699,7 +4719,8 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x16\n" +
 	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12@\n" +
 	"\x06claims\x18\x06 \x03(\v2(.pando.v1.CreateEntryRequest.ClaimsEntryR\x06claims\x12\x1b\n" +
-	"\tpre_renew\x18\a \x01(\bR\bpreRenew\x1a9\n" +
+	"\tpre_renew\x18\a \x01(\bR\bpreRenew\x12\x14\n" +
+	"\x05watch\x18\b \x01(\bR\x05watch\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"!\n" +

@@ -363,9 +363,14 @@ func TestParseEntryRefuses(t *testing.T) {
 		}
 	}
 	withID := func(spec policy.EntrySpec, id string) policy.EntrySpec { spec.SPIFFEID = id; return spec }
+	watched := func(spec policy.EntrySpec) policy.EntrySpec { spec.Watch = true; return spec }
+	if _, err := policy.ParseEntry(watched(token), td); err != nil {
+		t.Errorf("a literal entry to watch is refused: %v", err)
+	}
 
 	for name, spec := range map[string]policy.EntrySpec{
 		"a template for a join token":          withID(token, "spiffe://example.org/{sub}"),
+		"a template to watch":                  watched(jwt),
 		"claims for a join token":              {SPIFFEID: token.SPIFFEID, Method: policy.MethodJoinToken, Profile: "workload", Claims: jwt.Claims},
 		"a JWT entry that requires no claim":   {SPIFFEID: jwt.SPIFFEID, Method: policy.MethodJWT, Issuer: "ci", Profile: "workload"},
 		"a JWT entry without an issuer":        {SPIFFEID: jwt.SPIFFEID, Method: policy.MethodJWT, Claims: jwt.Claims, Profile: "workload"},

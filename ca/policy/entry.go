@@ -25,6 +25,7 @@ type EntrySpec struct {
 	Issuer   string            // jwt: configured name of the issuer
 	Claims   map[string]string // jwt: claim → required value
 	PreRenew bool              // Pando renews its certificates, for the key that they have
+	Watch    bool              // its newest certificate is watched by itself; takes a literal SPIFFE ID
 }
 
 // Entry is a rule that gives an authenticated caller an identity, checked and ready to
@@ -85,6 +86,9 @@ func ParseEntry(spec EntrySpec, td spiffeid.TrustDomain) (*Entry, error) {
 		if err := ca.ValidDNSName(name); err != nil {
 			return nil, fmt.Errorf("dns_names: %w", err)
 		}
+	}
+	if spec.Watch && !identity.Literal() {
+		return nil, errors.New("watch: an entry with claims in its SPIFFE ID gives any number of identities: watch one that is literal")
 	}
 	return e, e.invalid(td)
 }

@@ -42,12 +42,17 @@ in the SPIFFE ID in place of a whole path segment, as {name} or as a JSON pointe
 {/nested/name}.
 
 With --pre-renew Pando renews the certificates that are issued under it by itself, each for the
-key that it has, for holders who can only download: see docs/renewal.md.`,
+key that it has, for holders who can only download: see docs/renewal.md.
+
+With --watch the end of the newest certificate for the SPIFFE ID is a metric of its own, with an
+alert: for the few workloads whose expiry nobody may miss. At most 500 entries are watched, and
+none with a claim in its SPIFFE ID: see docs/metrics.md.`,
 		Example: `  pando entry create --spiffe-id spiffe://example.org/web
   pando entry create --spiffe-id spiffe://example.org/www --dns www.example.org --profile server
   pando entry create --issuer kubernetes --claim /kubernetes.io/namespace=shop \
       --spiffe-id 'spiffe://example.org/ns/shop/sa/{/kubernetes.io/serviceaccount/name}'
-  pando entry create --spiffe-id spiffe://example.org/printer --pre-renew`,
+  pando entry create --spiffe-id spiffe://example.org/printer --pre-renew
+  pando entry create --spiffe-id spiffe://example.org/gateway --watch`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
@@ -57,6 +62,7 @@ key that it has, for holders who can only download: see docs/renewal.md.`,
 	flags.StringVar(&request.Issuer, "issuer", "", "configured `name` of the JWT issuer")
 	flags.StringArrayVar(&claims, "claim", nil, "claim that a JWT must have, as `name=value`; may be repeated")
 	flags.BoolVar(&request.PreRenew, "pre-renew", false, "renew its certificates, for the key that they have, for holders who only download")
+	flags.BoolVar(&request.Watch, "watch", false, "make the end of its newest certificate a metric of its own, with an alert")
 	completeFlag(cmd, "profile", completeProfiles)
 	output := addOutput(cmd, formTable, formJSON, formYAML, formID)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -207,9 +213,9 @@ be renewed.`,
 
 func entriesResult(page entryPageJSON) result {
 	r := result{value: page, table: func(w *tabwriter.Writer) {
-		row(w, "ID", "SPIFFE ID", "METHOD", "ISSUER", "PROFILE", "PRE-RENEW", "DNS NAMES")
+		row(w, "ID", "SPIFFE ID", "METHOD", "ISSUER", "PROFILE", "PRE-RENEW", "WATCH", "DNS NAMES")
 		for _, e := range page.Entries {
-			row(w, e.ID, e.SPIFFEID, e.Method, e.Issuer, e.Profile, yesText(e.PreRenew), strings.Join(e.DNSNames, ","))
+			row(w, e.ID, e.SPIFFEID, e.Method, e.Issuer, e.Profile, yesText(e.PreRenew), yesText(e.Watch), strings.Join(e.DNSNames, ","))
 		}
 	}}
 	for _, e := range page.Entries {
@@ -230,6 +236,7 @@ func entryResult(e entryJSON, now time.Time) result {
 			fact(w, "Claim "+name, e.Claims[name])
 		}
 		fact(w, "Pre-renewed", yesText(e.PreRenew))
+		fact(w, "Watched", yesText(e.Watch))
 		fact(w, "Created", timeText(e.CreatedAt, now))
 		fact(w, "Created by", e.CreatedBy)
 	}}

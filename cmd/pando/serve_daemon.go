@@ -35,6 +35,7 @@ type daemon struct {
 	rotator   *rotation.Rotator
 	publisher *rotation.Publisher
 	scheduler *rotation.Scheduler
+	roles     roles
 	leased    []*rotation.Leased
 	serving   *server.Serving
 	health    *health
@@ -122,6 +123,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 		PreRenewRate: d.cfg.PreRenewal.Rate, FiguresAge: d.figuresAge(),
 		Observer: d.metrics, Log: d.log,
 	})
+	d.roles.policy, d.roles.fleet = d.cfg.rotationPolicy(d.profiles), d.service
 	return err
 }
 
@@ -135,7 +137,16 @@ func (d *daemon) authorities(ctx context.Context, v *vault) (*ca.Set, error) {
 	if err != nil {
 		return nil, describeDatabase(err)
 	}
-	return openSet(v, d.cfg, gen, time.Now())
+	return d.open(v, gen)
+}
+
+// open opens a generation, and has the metrics tell how far its rotation has come.
+func (d *daemon) open(v *vault, gen *store.Generation) (*ca.Set, error) {
+	set, err := openSet(v, d.cfg, gen, time.Now())
+	if err == nil {
+		d.roles.generation.Store(gen)
+	}
+	return set, err
 }
 
 // openServing issues the certificate that the TLS doors show.

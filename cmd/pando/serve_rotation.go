@@ -141,7 +141,7 @@ func (d *daemon) follow(ctx context.Context) error {
 	return d.service.Follow(ctx, server.FollowConfig{
 		Store:       d.db,
 		Revocations: d.db,
-		Open:        func(gen *store.Generation) (*ca.Set, error) { return openSet(d.vault, d.cfg, gen, time.Now()) },
+		Open:        func(gen *store.Generation) (*ca.Set, error) { return d.open(d.vault, gen) },
 		Health:      d.health.Generation,
 	})
 }

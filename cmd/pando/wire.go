@@ -94,6 +94,7 @@ type createEntryJSON struct {
 	Issuer   string            `json:"issuer,omitempty"`
 	Claims   map[string]string `json:"claims,omitempty"`
 	PreRenew bool              `json:"pre_renew,omitempty"`
+	Watch    bool              `json:"watch,omitempty"`
 }
 
 // entryJSON is a rule that gives a caller an identity.
@@ -108,6 +109,7 @@ type entryJSON struct {
 	CreatedAt time.Time         `json:"created_at"`
 	CreatedBy string            `json:"created_by"`
 	PreRenew  bool              `json:"pre_renew,omitempty"`
+	Watch     bool              `json:"watch,omitempty"`
 }
 
 // entryPageJSON is a page of a listing.

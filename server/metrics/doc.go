@@ -6,7 +6,8 @@
 //   - events, told by the packages that they happen in, each through an interface that it
 //     declares: [Metrics] is the observer of server.Service, of auth.Authenticator and of
 //     store.Batcher, and [Metrics.Door] gives one to each door;
-//   - the authorities and the trust bundle, read from the service at each scrape;
+//   - the authorities and the trust bundle, how far their rotation has come, and the figures of
+//     the fleet, read from memory at each scrape;
 //   - what the scheduler did, read from it at each scrape.
 //
 // Names and labels follow docs/metrics.md. A label has a closed set of values, which is made

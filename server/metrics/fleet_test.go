@@ -62,10 +62,64 @@ func TestFiguresAreShown(t *testing.T) {
 	}
 }
 
+// watching is a whole fleet, of which so many identities are watched.
+func watching(n int) fleet {
+	f := wholeFleet()
+	for i := range n {
+		f.figures.Watched = append(f.figures.Watched, server.WatchedCertificate{SPIFFEID: fmt.Sprintf("spiffe://example.org/w%d", i)})
+	}
+	return f
+}
+
+// TestWatchedHaveTwoSeriesEach: the budget is without them, since their number is chosen by people and
+// bounded, and does not follow from that of the workloads.
+func TestWatchedHaveTwoSeriesEach(t *testing.T) {
+	series := make(map[int]int)
+	for _, n := range []int{0, server.MaxWatched} {
+		m := metrics.New(metrics.Config{})
+		m.Watch(metrics.Sources{Fleet: watching(n)})
+		series[n] = scrape(t, m).series()
+	}
+	if more := series[server.MaxWatched] - series[0]; more != 2*server.MaxWatched {
+		t.Errorf("%d watched identities make %d series, want two each", server.MaxWatched, more)
+	}
+}
+
+func TestSpreadIsShown(t *testing.T) {
+	at := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
+	unix := float64(at.Unix())
+	m := metrics.New(metrics.Config{})
+	m.Watch(metrics.Sources{Fleet: fleet{server.Figures{
+		Sequence:  7,
+		Facts:     &store.Facts{Followers: map[uint64]int{3: 1, 5: 20, 6: 300, 7: 4000, 8: 50000}},
+		Watched:   []server.WatchedCertificate{{SPIFFEID: "spiffe://example.org/gateway", NotBefore: at, NotAfter: at.Add(time.Hour)}},
+		Incidents: []server.IncidentCount{{ID: "JBSWY3DPEHPK3PXP", Left: 17, Deadline: at.Add(time.Minute)}},
+	}}})
+	got := scrape(t, m)
+	got.check(t, "pando_bundle_acked_identities", map[string]float64{"sequence=current": 54000, "sequence=previous": 300, "sequence=older": 21})
+	got.check(t, "pando_certificate_not_before_timestamp_seconds", map[string]float64{"spiffe_id=spiffe://example.org/gateway": unix})
+	got.check(t, "pando_certificate_not_after_timestamp_seconds", map[string]float64{"spiffe_id=spiffe://example.org/gateway": unix + 3600})
+	got.check(t, "pando_incident_remaining", map[string]float64{"incident=JBSWY3DPEHPK3PXP": 17})
+	got.check(t, "pando_incident_deadline_timestamp_seconds", map[string]float64{"incident=JBSWY3DPEHPK3PXP": unix + 60})
+}
+
+// TestFiguresWithoutFacts are those of a replica that is older: what it did not count is not there.
+func TestFiguresWithoutFacts(t *testing.T) {
+	m := metrics.New(metrics.Config{})
+	m.Watch(metrics.Sources{Fleet: fleet{}})
+	for _, name := range []string{
+		"pando_bundle_acked_identities", "pando_certificate_not_after_timestamp_seconds", "pando_incident_remaining",
+	} {
+		if got := scrape(t, m)[name]; got != nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestUnknownFiguresAreNotShown(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	m.Watch(metrics.Sources{Fleet: unknownFleet{}})
-	for _, name := range []string{"pando_identities", "pando_live_certificates", "pando_identity_remaining_lifetime_ratio"} {
+	for _, name := range []string{"pando_identities", "pando_live_certificates", "pando_identity_remaining_lifetime_ratio", "pando_bundle_acked_identities"} {
 		if got := scrape(t, m)[name]; got != nil {
 			t.Errorf("%s: %v", name, got)
 		}

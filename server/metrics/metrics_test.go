@@ -278,8 +278,15 @@ func wholeFleet() fleet {
 		}
 		f.Earliest = append(f.Earliest, server.EarliestEnd{Profile: profile})
 	}
+	f.Facts = new(store.Facts)
+	for n := range shownIncidents {
+		f.Incidents = append(f.Incidents, server.IncidentCount{ID: fmt.Sprintf("I%d", n), Left: 1})
+	}
 	return fleet{f}
 }
+
+// shownIncidents is how many open incidents server.Figures holds at most.
+const shownIncidents = 20
 
 // A server to which everything has happened, for every value that is known and for floods of
 // values that are not.
@@ -290,6 +297,8 @@ func TestSeriesStayWithinTheBudget(t *testing.T) {
 		Serving: func() *x509.Certificate { return nil },
 		Jobs:    jobs{{Name: "prune"}, {Name: "partitions"}, {Name: "rotate"}, {Name: "pre-renew"}, {Name: "figures"}},
 		Fleet:   wholeFleet(),
+		Roles:   wholeRoles(),
+		CRLs:    lists{{Authority: "i0"}, {Authority: "i1"}, {Authority: "i2"}, {Authority: "i3"}},
 	})
 	codes := []string{
 		"ok", "invalid_request", "invalid_csr", "unauthenticated", "permission_denied", "policy_denied",

@@ -33,7 +33,7 @@ func TestPage(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	authority := catest.New(t, catest.Options{})
 	m.Watch(metrics.Sources{
-		Trust: authority, Jobs: jobs{{Name: "prune", LastSuccess: time.Now()}}, Leader: leader(true), Fleet: wholeFleet(), CRLs: lists{{}},
+		Trust: authority, Jobs: jobs{{Name: "prune", LastSuccess: time.Now()}}, Leader: leader(true), Fleet: watching(1), Roles: wholeRoles(), CRLs: lists{{}},
 		Serving: func() *x509.Certificate { return authority.Set().Issuer().Certificate() },
 	})
 	m.Door("rest").Request(server.OpSign, "workload", "ok", time.Millisecond)

@@ -33,6 +33,12 @@ type Fleet interface {
 	Figures() *server.Figures
 }
 
+// Roles knows how far the rotation has come, in the same way on all replicas.
+type Roles interface {
+	// Roles is nil when that is not known.
+	Roles() []rotation.RoleStatus
+}
+
 // CRLs knows how fresh the CRLs are; *rotation.Publisher does.
 type CRLs interface {
 	Status() []rotation.CRLStatus
@@ -43,6 +49,7 @@ type Sources struct {
 	Trust   Trust
 	Jobs    Jobs
 	Leader  Leader
+	Roles   Roles
 	Fleet   Fleet
 	CRLs    CRLs
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
@@ -59,8 +66,12 @@ func (m *Metrics) Watch(s Sources) {
 	if s.Leader != nil {
 		m.registry.MustRegister(newLeaderGauge(s.Leader))
 	}
+	if s.Roles != nil {
+		m.registry.MustRegister(newRoleCollector(s.Roles))
+	}
 	if s.Fleet != nil {
 		m.registry.MustRegister(newFleetCollector(s.Fleet, m.profiles))
+		m.registry.MustRegister(newSpreadCollector(s.Fleet))
 	}
 	if s.CRLs != nil {
 		m.registry.MustRegister(newCRLCollector(s.CRLs))
@@ -216,10 +227,5 @@ func (c *crlCollector) Collect(out chan<- prometheus.Metric) {
 func newLeaderGauge(l Leader) prometheus.GaugeFunc {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "scheduler_leader", Help: "Whether this replica leads the rotation (0 or 1).",
-	}, func() float64 {
-		if l.Status().Leader {
-			return 1
-		}
-		return 0
-	})
+	}, func() float64 { return boolean(l.Status().Leader) })
 }

@@ -37,6 +37,7 @@ func (d *rest) createEntry(ctx context.Context, ex *exchange, in *entryInput) (*
 	entry, err := d.cfg.Service.CreateEntry(ctx, ex.Caller, policy.EntrySpec{
 		SPIFFEID: in.Body.SPIFFEID, DNSNames: in.Body.DNSNames, Profile: in.Body.Profile,
 		Method: policy.Method(in.Body.Method), Issuer: in.Body.Issuer, Claims: in.Body.Claims, PreRenew: in.Body.PreRenew,
+		Watch: in.Body.Watch,
 	})
 	if err != nil {
 		return nil, err
@@ -90,5 +91,6 @@ func newEntry(e *server.Entry) Entry {
 	return Entry{
 		ID: e.ID, SPIFFEID: e.SPIFFEID, DNSNames: e.DNSNames, Profile: e.Profile, Method: string(e.Method),
 		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: e.CreatedAt.UTC(), CreatedBy: e.CreatedBy, PreRenew: e.PreRenew,
+		Watch: e.Watch,
 	}
 }

@@ -120,6 +120,7 @@ type EntryRequest struct {
 	Issuer   string            `json:"issuer,omitempty" doc:"With method jwt: the configured name of the issuer."`
 	Claims   map[string]string `json:"claims,omitempty" doc:"With method jwt: claims, as names or JSON pointers, and the values that they must have, at least one."`
 	PreRenew bool              `json:"pre_renew,omitempty" doc:"Whether Pando renews the certificates that are issued under it, for the key that they have, for holders who only download; unset: it does not."`
+	Watch    bool              `json:"watch,omitempty" doc:"Whether the end of the newest certificate for its SPIFFE ID, which must be literal, is a metric of its own; at most 500 entries are. Unset: it is not."`
 }
 
 // Entry is a rule that gives an authenticated caller an identity.
@@ -134,6 +135,7 @@ type Entry struct {
 	CreatedAt time.Time         `json:"created_at" doc:"When it was made."`
 	CreatedBy string            `json:"created_by" doc:"Who made it."`
 	PreRenew  bool              `json:"pre_renew,omitempty" doc:"Whether Pando renews the certificates that were issued under it, for the key that they have; unset: it does not."`
+	Watch     bool              `json:"watch,omitempty" doc:"Whether the end of the newest certificate for its SPIFFE ID is a metric of its own; unset: it is not."`
 }
 
 // EntryList is a page of a listing, ordered by ID.

@@ -24,6 +24,7 @@ func (s *entries) CreateEntry(ctx context.Context, in *apiv1.CreateEntryRequest)
 	entry, err := s.service.CreateEntry(ctx, requestOf(ctx).Caller, policy.EntrySpec{
 		SPIFFEID: in.GetSpiffeId(), DNSNames: in.GetDnsNames(), Profile: in.GetProfile(),
 		Method: policy.Method(in.GetMethod()), Issuer: in.GetIssuer(), Claims: in.GetClaims(), PreRenew: in.GetPreRenew(),
+		Watch: in.GetWatch(),
 	})
 	if err != nil {
 		return nil, err
@@ -68,5 +69,6 @@ func newEntry(e *server.Entry) *apiv1.Entry {
 	return &apiv1.Entry{
 		Id: e.ID, SpiffeId: e.SPIFFEID, DnsNames: e.DNSNames, Profile: e.Profile, Method: string(e.Method),
 		Issuer: e.Issuer, Claims: e.Claims, CreatedAt: timestamppb.New(e.CreatedAt), CreatedBy: e.CreatedBy, PreRenew: e.PreRenew,
+		Watch: e.Watch,
 	}
 }

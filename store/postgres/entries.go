@@ -18,7 +18,7 @@ func (s *Store) CreateEntry(ctx context.Context, e store.Entry, audit store.Audi
 	}
 	return s.change(ctx, "create entry", audit, func(tx pgx.Tx) (bool, error) {
 		_, err := tx.Exec(ctx, entryInsertSQL, e.ID, e.SPIFFEID, names, e.Profile, e.Method, e.Issuer,
-			detail(e.Claims), e.CreatedAt, e.CreatedBy, e.PreRenew)
+			detail(e.Claims), e.CreatedAt, e.CreatedBy, e.PreRenew, e.Watch)
 		if err != nil {
 			return false, err
 		}
@@ -44,7 +44,7 @@ func (s *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
 
 // Entries lists entries; see [store.Entries].
 func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry, error) {
-	all, err := list(ctx, s, scanEntry, entriesSQL, f.SPIFFEID, f.Method, f.PreRenew, f.After, f.Limit)
+	all, err := list(ctx, s, scanEntry, entriesSQL, f.SPIFFEID, f.Method, f.PreRenew, f.Watch, f.After, f.Limit)
 	return all, s.classify("list entries", err)
 }
 
@@ -84,7 +84,7 @@ func entriesChanged(ctx context.Context, tx pgx.Tx) error {
 
 func scanEntry(row pgx.CollectableRow) (store.Entry, error) {
 	var e store.Entry
-	err := row.Scan(&e.ID, &e.SPIFFEID, &e.DNSNames, &e.Profile, &e.Method, &e.Issuer, &e.Claims, &e.CreatedAt, &e.CreatedBy, &e.PreRenew)
+	err := row.Scan(&e.ID, &e.SPIFFEID, &e.DNSNames, &e.Profile, &e.Method, &e.Issuer, &e.Claims, &e.CreatedAt, &e.CreatedBy, &e.PreRenew, &e.Watch)
 	if err != nil {
 		return e, err
 	}

@@ -128,6 +128,13 @@ func TestPlans(t *testing.T) {
 			t.Errorf("plan looks for ends before yesterday:\n%s", plan)
 		}
 	})
+	t.Run("what is watched is one certificate for each entry", func(t *testing.T) {
+		plan := explain(t, s, sessionSQL, watchedSQL, now, 500)
+		index := strings.Count(plan, "_spiffe_id_not_after_idx on certificates_d")
+		if index == 0 || index != strings.Count(plan, " on certificates_d") || strings.Contains(plan, "certificates_d20310304") {
+			t.Errorf("plan does more than look into the index of each day that lives:\n%s", plan)
+		}
+	})
 	t.Run("live certificates are a range for each issuer", func(t *testing.T) {
 		plan := explain(t, s, listPlanSQL, liveCountsSQL, now, day)
 		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "_issuer_not_after_idx")

@@ -36,6 +36,12 @@ func (s *Store) LiveCounts(ctx context.Context, now time.Time) ([]store.LiveCoun
 	return all, s.classify("count live certificates", err)
 }
 
+// Watched lists what is watched; see [store.Identities].
+func (s *Store) Watched(ctx context.Context, endsAfter time.Time, limit int) ([]store.Identity, error) {
+	all, err := list(ctx, s, scanIdentity, watchedSQL, endsAfter, limit)
+	return all, s.classify("list watched", err)
+}
+
 // Holdings lists unexpired certificates; see [store.PreRenewals].
 func (s *Store) Holdings(ctx context.Context, f store.HoldingFilter) ([]store.Holding, error) {
 	all, err := list(ctx, s, scanHolding, holdingsSQL, f.First, f.Last, f.Now, f.After.NotAfter, octetsOf(&f.After.Serial), f.Limit)

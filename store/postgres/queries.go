@@ -194,4 +194,6 @@ var (
 	tokenSQL string
 	//go:embed queries/token_insert.sql
 	tokenInsertSQL string
+	//go:embed queries/watched.sql
+	watchedSQL string
 )

@@ -22,7 +22,7 @@ func (s *Store) CreateEntry(ctx context.Context, e store.Entry, audit store.Audi
 	}
 	return s.announced(s.change(ctx, "create entry", audit, func(t *tx) (bool, error) {
 		_, err := t.exec(ctx, entryInsertSQL, e.ID, e.SPIFFEID, string(names), e.Profile, e.Method, e.Issuer,
-			claims, e.CreatedAt.UnixMicro(), e.CreatedBy, e.PreRenew)
+			claims, e.CreatedAt.UnixMicro(), e.CreatedBy, e.PreRenew, e.Watch)
 		if err != nil {
 			return false, err
 		}
@@ -45,7 +45,7 @@ func (s *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
 
 // Entries lists entries; see [store.Entries].
 func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry, error) {
-	rows, err := s.reader.query(ctx, entriesSQL, f.SPIFFEID, f.Method, f.PreRenew, f.After, f.Limit)
+	rows, err := s.reader.query(ctx, entriesSQL, f.SPIFFEID, f.Method, f.PreRenew, f.Watch, f.After, f.Limit)
 	return collect("list entries", rows, err, scanEntry)
 }
 
@@ -79,7 +79,7 @@ func scanEntry(from row) (store.Entry, error) {
 		names, claims []byte
 		createdAt     int64
 	)
-	err := from.Scan(&e.ID, &e.SPIFFEID, &names, &e.Profile, &e.Method, &e.Issuer, &claims, &createdAt, &e.CreatedBy, &e.PreRenew)
+	err := from.Scan(&e.ID, &e.SPIFFEID, &names, &e.Profile, &e.Method, &e.Issuer, &claims, &createdAt, &e.CreatedBy, &e.PreRenew, &e.Watch)
 	if err != nil {
 		return e, err
 	}

@@ -35,6 +35,12 @@ func (s *Store) LiveCounts(ctx context.Context, now time.Time) ([]store.LiveCoun
 	})
 }
 
+// Watched lists what is watched; see [store.Identities].
+func (s *Store) Watched(ctx context.Context, endsAfter time.Time, limit int) ([]store.Identity, error) {
+	rows, err := s.reader.query(ctx, watchedSQL, endsAfter.UnixMicro(), limit)
+	return collect("list watched", rows, err, scanIdentity)
+}
+
 // Holdings lists unexpired certificates; see [store.PreRenewals].
 func (s *Store) Holdings(ctx context.Context, f store.HoldingFilter) ([]store.Holding, error) {
 	rows, err := s.reader.query(ctx, holdingsSQL, f.First, f.Last, f.Now.UnixMicro(),

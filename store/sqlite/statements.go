@@ -24,7 +24,7 @@ func readQueries() []string {
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
-		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
+		identitiesSQL, watchedSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 		incidentSQL, incidentsSQL, incidentsOpenSQL, dependentsSQL,
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
 		keyIntentsDoomedSQL, authorityRequestSQL,

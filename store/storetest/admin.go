@@ -19,7 +19,7 @@ func testEntries(t *testing.T, a, b Store) {
 			e.Claims = map[string]string{"sub": "a", "/kubernetes.io/namespace": "b\"c'd"}
 			e.DNSNames = nil
 		}
-		e.PreRenew = n%2 == 1
+		e.PreRenew, e.Watch = n%2 == 1, n%3 == 1
 		all = append(all, e)
 	}
 	for n := range all { // not in the order of listing
@@ -45,6 +45,7 @@ func testEntries(t *testing.T, a, b Store) {
 		"by both":            {store.EntryFilter{Limit: 9, Method: "jwt", SPIFFEID: "spiffe://example.org/1"}, []store.Entry{all[3]}},
 		"of no such method":  {store.EntryFilter{Limit: 9, Method: "none"}, nil},
 		"pre-renewed":        {store.EntryFilter{Limit: 9, PreRenew: true}, []store.Entry{all[1], all[3], all[5]}},
+		"watched":            {store.EntryFilter{Limit: 9, Watch: true}, []store.Entry{all[1], all[4]}},
 		"by method, a page ": {store.EntryFilter{Limit: 1, Method: "jwt", After: "e0"}, all[3:4]},
 	} {
 		got, err := b.Entries(ctx, test.filter)

@@ -97,6 +97,50 @@ func testLiveCounts(t *testing.T, a, b Store) {
 	}
 }
 
+func testWatched(t *testing.T, a, b Store) {
+	ctx := t.Context()
+	all := fleet(t, a)
+	for n, name := range []string{"a", "a/b", "b", "b", "c", "gone", "a0"} {
+		e := NewEntry(fmt.Sprintf("e%d", n), "spiffe://example.org/"+name)
+		e.Watch = name != "a0" // two entries for b
+		must(t, a.CreateEntry(ctx, e, NewAudit("entry.create", e.ID)))
+	}
+	for name, test := range map[string]struct {
+		hours, limit int
+		of           []string
+	}{
+		"all that live":        {0, 9, []string{"a", "a/b", "b", "c"}},
+		"long after the start": {44, 9, []string{"b", "c"}},
+		"a part":               {-1000, 2, []string{"a", "a/b"}},
+		"after the end":        {1000, 9, nil},
+	} {
+		endsAfter := Now().Add(time.Duration(test.hours) * time.Hour)
+		var want []store.Identity
+		for _, name := range test.of {
+			var newest *store.Issuance
+			for _, i := range all {
+				if i.SPIFFEID == "spiffe://example.org/"+name && (newest == nil || i.NotAfter.After(newest.NotAfter)) {
+					newest = i
+				}
+			}
+			want = append(want, store.Identity{
+				SPIFFEID: newest.SPIFFEID, Serial: newest.Serial, Profile: newest.Profile, Issuer: newest.Issuer,
+				NotBefore: newest.NotBefore, NotAfter: newest.NotAfter, Revoked: newest.Revoked != nil,
+			})
+		}
+		got, err := b.Watched(ctx, endsAfter, test.limit)
+		must(t, err)
+		if len(got) == 0 {
+			got = nil
+		}
+		wantSame(t, name, got, want)
+	}
+	must(t, b.DeleteEntry(ctx, "e0", NewAudit("entry.delete", "e0")))
+	got, err := a.Watched(ctx, Now(), 9)
+	must(t, err)
+	wantSame(t, "watched once an entry is gone", len(got), 3)
+}
+
 func testHoldings(t *testing.T, a, b Store) {
 	all := fleet(t, a)
 	must(t, a.Collect(t.Context(), all[50].Serial))

@@ -114,6 +114,7 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"a context that has ended is an error":                           testContext,
 		"an identity is what its newest certificate says":                testIdentities,
 		"live certificates are counted by profile and issuer":            testLiveCounts,
+		"what is watched is the newest certificate of each identity":     testWatched,
 		"holdings are a range of SPIFFE IDs, in pages":                   testHoldings,
 		"the newest certificate of a key is neither revoked nor expired": testNewest,
 		"pruning drops what was collected and has expired":               testPruneCollected,
