@@ -243,7 +243,7 @@ func TestEntriesAndTokensAreChecked(t *testing.T) {
 	if err := f.DeleteEntry(t.Context(), admin, "ent_none"); code(err) != "not_found" {
 		t.Errorf("deleting what is not there gives %v", err)
 	}
-	rows, err := f.store.Audits(t.Context(), 0, 100)
+	rows, err := f.store.Audits(t.Context(), store.AuditFilter{Limit: 100})
 	if err != nil || len(rows) != 2 {
 		t.Errorf("two changes left %d audit rows: %v", len(rows), err)
 	}

@@ -46,7 +46,7 @@ func TestRevokingTwice(t *testing.T) {
 	if diff := cmp.Diff(map[server.Reason]int{server.ReasonSuperseded: 1}, observed.reasons); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
-	audits, err := f.store.Audits(t.Context(), 0, 10)
+	audits, err := f.store.Audits(t.Context(), store.AuditFilter{Limit: 10})
 	if err != nil || len(audits) != 1 {
 		t.Fatalf("audit rows %v, %v", audits, err)
 	}
