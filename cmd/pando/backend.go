@@ -35,6 +35,7 @@ type database interface {
 	store.CRLs
 	store.Revoked
 	store.Upkeep
+	store.Audits
 	store.Health
 	server.EntryStore
 	io.Closer

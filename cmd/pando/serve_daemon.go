@@ -114,7 +114,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, Imports: imports{importer},
-		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler},
+		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,

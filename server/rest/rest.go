@@ -87,6 +87,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.orderRoutes()
 	d.importRoutes()
 	d.scheduleRoutes()
+	d.auditRoutes()
 	return d, d.serveDescription()
 }
 
