@@ -78,9 +78,18 @@ func (d *daemon) openStore(ctx context.Context) error {
 				return err
 			}
 		}
-		d.db, err = openDatabase(ctx, d.cfg)
+		d.db, err = openAudited(ctx, d.cfg, d.logAudits)
 		return err
 	})
+}
+
+// logAudits writes the end of the chain of audit rows to the log, with each change: a copy that
+// who administers the database cannot change.
+func (d *daemon) logAudits(rows []store.Audit) {
+	for i := range rows {
+		a := &rows[i]
+		d.log.Info("audit", "action", printable(a.Action), "actor", printable(a.Actor), "target", printable(a.Target), "head", a.Head().String())
+	}
 }
 
 // openService reads the authorities and makes the use cases on them.
