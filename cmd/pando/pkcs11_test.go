@@ -231,7 +231,7 @@ func TestLostSessionMakesAReplicaUnready(t *testing.T) {
 		t.Fatalf("readiness is not %d: %s", want, p.log)
 		return r
 	}
-	if r := await(http.StatusServiceUnavailable); r.Checks["keys"] == "ok" {
+	if r := await(http.StatusServiceUnavailable); r.Checks["keys"].OK && r.Checks["signer"].OK {
 		t.Errorf("not ready for another reason: %v", r.Checks)
 	}
 	if err := os.Rename(objects+".away", objects); err != nil {
