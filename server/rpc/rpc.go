@@ -87,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.MaxConnectionAge = defaultConnectionAge
 	}
 	calls := &calls{
-		gate:        door.Gate{Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		gate:        door.Gate{Name: "grpc", Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
 		timeout:     cfg.RequestTimeout,
 		bodyTimeout: cfg.BodyTimeout,
 	}
