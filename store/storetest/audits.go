@@ -129,19 +129,24 @@ type AuditDatabase struct {
 // RunTampering changes audit rows behind the back of a store, and sees to it that each change is
 // found, and the row named. open returns an empty, migrated store.
 func RunTampering(t *testing.T, open func(*testing.T) AuditDatabase) {
+	d := open(t)
+	for n := range 6 {
+		must(t, d.Store.AppendAudit(t.Context(), NewAudit("entry.create", fmt.Sprintf("e%d", n))))
+	}
+	noted, err := verifyAudits(t, d.Store, nil)
+	must(t, err)
+	d.Exec("CREATE TABLE kept AS SELECT * FROM audit")
 	for name, test := range tamperings() {
 		t.Run(name, func(t *testing.T) {
-			d := open(t)
-			for n := range 6 {
-				must(t, d.Store.AppendAudit(t.Context(), NewAudit("entry.create", fmt.Sprintf("e%d", n))))
-			}
-			noted, err := verifyAudits(t, d.Store, nil)
-			must(t, err)
 			d.Exec(fmt.Sprintf(test.statement, d.Moment))
-			_, err = verifyAudits(t, d.Store, nil)
+			_, err := verifyAudits(t, d.Store, nil)
 			wantMisfit(t, "without a head", err, test.alone)
 			_, err = verifyAudits(t, d.Store, &noted.Head)
 			wantMisfit(t, "with the head that was noted", err, test.noted)
+			d.Exec("DELETE FROM audit")
+			d.Exec("INSERT INTO audit SELECT * FROM kept")
+			_, err = verifyAudits(t, d.Store, &noted.Head)
+			wantMisfit(t, "as it was", err, 0)
 		})
 	}
 	t.Run("rows of an earlier release are vouched for by the next", func(t *testing.T) { testAuditCover(t, open(t)) })
