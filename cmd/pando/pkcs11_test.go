@@ -222,7 +222,6 @@ func TestLostSessionMakesAReplicaUnready(t *testing.T) {
 	await := func(want int) (r report) {
 		t.Helper()
 		for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			_, _ = client.sign(t.Context()) // finds out
 			status, r := d.ready()
 			if status == want {
 				return r
