@@ -58,6 +58,7 @@ func scanAudit(row pgx.CollectableRow) (store.Audit, error) {
 func (s *Store) audited(ctx context.Context, op string, f func(pgx.Tx) ([]store.Audit, error)) error {
 	var written []store.Audit
 	err := s.transact(ctx, op, func(tx pgx.Tx) error {
+		written = nil // of an attempt before, which did not get the lock
 		audits, err := f(tx)
 		if err != nil || len(audits) == 0 {
 			return err
