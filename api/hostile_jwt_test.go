@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -38,11 +39,14 @@ type jobs struct {
 
 // newJobs runs the doors with an issuer whose tokens give no role, and three entries: one for
 // the jobs of team a, one whose first segment is a claim, and one below Pando's own.
-func newJobs(t *testing.T) *jobs {
+func newJobs(t *testing.T) *jobs { return newLoggedJobs(t, slog.New(slog.DiscardHandler)) }
+
+func newLoggedJobs(t *testing.T, log *slog.Logger) *jobs {
 	t.Helper()
 	j := &jobs{key: catest.Key(t, ca.ECDSAP256).(*ecdsa.PrivateKey)}
 	var authenticator *auth.Authenticator
 	j.doors = apitest.New(t, apitest.Options{
+		Log: log,
 		Authenticate: func(ctx context.Context, c auth.Credentials, now time.Time) (policy.Caller, error) {
 			return authenticator.Authenticate(ctx, c, now)
 		},
@@ -54,7 +58,7 @@ func newJobs(t *testing.T) *jobs {
 		t.Fatal(err)
 	}
 	authenticator, err = auth.New(auth.Config{
-		Peers: j.doors.Service, Tokens: j.doors.Service, Issuers: []*auth.Issuer{issuer}, FailureRate: -1,
+		Peers: j.doors.Service, Tokens: j.doors.Service, Issuers: []*auth.Issuer{issuer}, FailureRate: -1, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/pando-ca/pando/api/apitest"
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/catest"
+	"github.com/pando-ca/pando/store"
 )
 
 const web = "spiffe://example.org/web"
@@ -275,7 +276,7 @@ func TestBadRevocations(t *testing.T) {
 			}
 		})
 	}
-	audits, err := doors.Store.Audits(t.Context(), 0, 10)
+	audits, err := doors.Store.Audits(t.Context(), store.AuditFilter{Limit: 10})
 	if err != nil || len(audits) > 0 {
 		t.Errorf("refusals have left %v, %v", audits, err)
 	}

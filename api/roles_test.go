@@ -83,6 +83,10 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 	maps.Copy(cases, rotationPermissions())
 	maps.Copy(cases, revocationPermissions())
 	maps.Copy(cases, orderPermissions())
+	cases["list the audit"] = permissionCase{
+		op: server.OpListAudit, want: [5]string{anon, perm, ok, ok, ok},
+		request: get("/v1/audit", apiv1.AuditService_ListAudit_FullMethodName, &apiv1.ListAuditRequest{}, &apiv1.ListAuditResponse{}),
+	}
 	return cases
 }
 

@@ -1,6 +1,9 @@
 package ca
 
-import "crypto/x509"
+import (
+	"crypto"
+	"crypto/x509"
+)
 
 // Compare and CompareCRL are what Sign and NewCRL ask of what was signed before they let it go.
 var (
@@ -14,4 +17,9 @@ func CRLTemplate(cfg *CRLConfig) (template *x509.RevocationList, err error) {
 		return nil, err
 	}
 	return cfg.template()
+}
+
+// AuthorityWith is an authority whose key is whatever signs.
+func AuthorityWith(cert *x509.Certificate, signer crypto.Signer) *Authority {
+	return &Authority{id: AuthorityID(cert), cert: cert, signer: signer}
 }

@@ -134,7 +134,7 @@ func TestImportUnderTheActiveRoot(t *testing.T) {
 		t.Errorf("added (-want +got):\n%s", diff)
 	}
 	o.want("a step of a rotation", "root active", "intermediate retiring", "intermediate active")
-	audits, err := o.db.Audits(t.Context(), 0, 10)
+	audits, err := o.db.Audits(t.Context(), store.AuditFilter{Limit: 10})
 	o.must(err)
 	var rows []string
 	for _, a := range audits {

@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pando-ca/pando/ca/policy"
+	"github.com/pando-ca/pando/store"
 )
 
 // ErrJobRunning says that a job is running already.
@@ -48,13 +50,21 @@ func (s *Service) ListJobs(ctx context.Context, caller policy.Caller) ([]JobStat
 }
 
 // RunJob runs a job now, on this replica, and tells what became of it. A run that fails is not
-// a failure of RunJob: the status says so.
+// a failure of RunJob: the status says so. Who has run it is in the audit, before it runs.
 func (s *Service) RunJob(ctx context.Context, caller policy.Caller, name string) (*JobStatus, error) {
+	now := time.Now()
 	if err := s.authorize(ctx, caller, OpRunJob); err != nil {
 		return nil, err
 	}
-	if s.job(name) == nil {
+	job := s.job(name)
+	if job == nil {
 		return nil, notFound("there is no such job")
+	}
+	if s.audits != nil && !job.Running {
+		audit := store.Audit{At: now, Actor: caller.Subject, Action: "job.run", Target: name}
+		if err := s.audits.AppendAudit(ctx, audit); err != nil {
+			return nil, fmt.Errorf("run job: %w", err)
+		}
 	}
 	switch err := s.jobs.RunNow(ctx, name); {
 	case errors.Is(err, ErrJobRunning):

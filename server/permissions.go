@@ -47,6 +47,8 @@ const (
 	OpCreateIncident Operation = "incidents.create"
 	OpGetIncident    Operation = "incidents.get"
 	OpListIncidents  Operation = "incidents.list"
+
+	OpListAudit Operation = "audit.list"
 )
 
 // Operations lists every operation.
@@ -59,6 +61,7 @@ func Operations() []Operation {
 		OpRevokeCertificate, OpCreateRevocation,
 		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
 		OpCreateIncident, OpGetIncident, OpListIncidents,
+		OpListAudit,
 	}
 }
 
@@ -81,7 +84,7 @@ func permissionFor(op Operation) permission {
 	case OpGetNewest, OpRenewalInfo:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents:
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
 		return permission{least: policy.RoleOperator}

@@ -66,6 +66,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			_, err := f.Revoke(ctx, c, server.RevocationSpec{SPIFFEID: workload + "/spare"})
 			return err
 		},
+		server.OpListAudit:     func(c policy.Caller) error { _, err := f.ListAudit(ctx, c, server.AuditFilter{}); return err },
 		server.OpListIncidents: func(c policy.Caller) error { _, err := f.Incidents(ctx, c); return err },
 		server.OpGetIncident:   func(c policy.Caller) error { _, err := f.Incident(ctx, c, "i"); return err },
 	}
@@ -108,6 +109,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for _, op := range []server.Operation{
 		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
 		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs, server.OpListIncidents, server.OpGetIncident,
+		server.OpListAudit,
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}
@@ -243,7 +245,7 @@ func TestEntriesAndTokensAreChecked(t *testing.T) {
 	if err := f.DeleteEntry(t.Context(), admin, "ent_none"); code(err) != "not_found" {
 		t.Errorf("deleting what is not there gives %v", err)
 	}
-	rows, err := f.store.Audits(t.Context(), 0, 100)
+	rows, err := f.store.Audits(t.Context(), store.AuditFilter{Limit: 100})
 	if err != nil || len(rows) != 2 {
 		t.Errorf("two changes left %d audit rows: %v", len(rows), err)
 	}

@@ -46,7 +46,7 @@ func TestRevokingTwice(t *testing.T) {
 	if diff := cmp.Diff(map[server.Reason]int{server.ReasonSuperseded: 1}, observed.reasons); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
-	audits, err := f.store.Audits(t.Context(), 0, 10)
+	audits, err := f.store.Audits(t.Context(), store.AuditFilter{Limit: 10})
 	if err != nil || len(audits) != 1 {
 		t.Fatalf("audit rows %v, %v", audits, err)
 	}
@@ -54,7 +54,7 @@ func TestRevokingTwice(t *testing.T) {
 		Action: "certificate.revoke", Actor: "ci operator", Target: issued.Serial,
 		Detail: map[string]string{"spiffe_id": workload, "reason": "superseded"},
 	}
-	audits[0].At, audits[0].Seq = time.Time{}, 0
+	audits[0].At, audits[0].Seq, audits[0].Link, audits[0].Hash = time.Time{}, 0, 0, nil
 	if diff := cmp.Diff(want, audits[0]); diff != "" {
 		t.Errorf("audit row (-want +got):\n%s", diff)
 	}

@@ -55,6 +55,7 @@ type Config struct {
 	Rotation Rotation          // none: authorities are shown without what they wait for
 	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
+	Audits   store.Audits      // none: there are no audit rows to list, and a job that is run by hand leaves none
 
 	Orders    Orders    // none: steps are not taken by hand
 	Incidents Incidents // none: there are no incidents to show
@@ -91,6 +92,7 @@ type Service struct {
 	jobs        Jobs
 	orders      Orders
 	incidents   Incidents
+	audits      store.Audits // nil: there are none
 	observer    Observer
 	log         *slog.Logger
 
@@ -133,7 +135,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),

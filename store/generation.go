@@ -68,14 +68,3 @@ type Lease struct {
 
 // Fence is what writes under the lease carry.
 func (l Lease) Fence() Fence { return Fence{l.Name, l.Term} }
-
-// Audit is the row that every change of configuration or state leaves, in the same
-// transaction as the change.
-type Audit struct {
-	Seq    int64 // set by the store
-	At     time.Time
-	Actor  string            // who: a SPIFFE ID, issuer and subject, or "pando init"
-	Action string            // what: entry.create, token.create, generation.replace, …
-	Target string            // to what: an ID
-	Detail map[string]string // more, never a secret
-}

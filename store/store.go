@@ -208,10 +208,12 @@ type Revoked interface {
 	EachRevoked(ctx context.Context, q ShardQuery, each func(Revocation)) error
 }
 
-// Audits reads the audit rows.
+// Audits keeps the audit rows. Those of changes are written with the change.
 type Audits interface {
-	// Audits returns at most limit rows with a Seq below before (0: the newest), newest first.
-	Audits(ctx context.Context, before int64, limit int) ([]Audit, error)
+	// Audits returns at most f.Limit rows.
+	Audits(ctx context.Context, f AuditFilter) ([]Audit, error)
+	// AppendAudit writes a row for what is not a change of the store itself.
+	AppendAudit(ctx context.Context, audit Audit) error
 }
 
 // Upkeep is the work that a scheduler does.

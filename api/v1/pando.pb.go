@@ -4324,6 +4324,281 @@ func (x *JoinToken) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListAuditRequest selects changes. Unset fields select everything.
+type ListAuditRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only what this one has done.
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Only this action, as entry.create.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Only what was done to this one: an identifier.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// Only what was done at this moment or later.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Only what was done before this moment.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Which comes first: newest or oldest. Unset: newest.
+	Order string `protobuf:"bytes,6,opt,name=order,proto3" json:"order,omitempty"`
+	// At most so many, 1 to 999. 0 means 100.
+	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_v1_pando_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListAuditRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListAuditResponse is a page of a listing.
+type ListAuditResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order that was asked for.
+	Rows []*AuditRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Where the next page begins; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_v1_pando_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListAuditResponse) GetRows() []*AuditRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// AuditRow is a change of state.
+type AuditRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the row, ascending. Numbers may be left out.
+	Seq int64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When it was done.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Who has done it: a SPIFFE ID, the issuer and the subject of a JWT, or a part of Pando.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// What was done, as entry.create.
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// To what: an identifier.
+	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	// More of it.
+	Detail map[string]string `protobuf:"bytes,6,rep,name=detail,proto3" json:"detail,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Place in the chain of hashes, from 1, without gaps. Of a row without a hash: the place of the
+	// row that vouches for it; 0: there is none yet.
+	Link int64 `protobuf:"varint,7,opt,name=link,proto3" json:"link,omitempty"`
+	// SHA-256 over the row and the hash of the row before, in hex; empty: an earlier release has
+	// written it.
+	Hash          string `protobuf:"bytes,8,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRow) Reset() {
+	*x = AuditRow{}
+	mi := &file_v1_pando_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRow) ProtoMessage() {}
+
+func (x *AuditRow) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
+func (*AuditRow) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *AuditRow) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *AuditRow) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AuditRow) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AuditRow) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AuditRow) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *AuditRow) GetDetail() map[string]string {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
+func (x *AuditRow) GetLink() int64 {
+	if x != nil {
+		return x.Link
+	}
+	return 0
+}
+
+func (x *AuditRow) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
 // Result is the answer to one request.
 type SignCertificatesResponse_Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4340,7 +4615,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[60]
+	mi := &file_v1_pando_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4627,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[60]
+	mi := &file_v1_pando_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4745,7 +5020,32 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xf2\x04\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x8e\x02\n" +
+	"\x10ListAuditRequest\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05order\x18\x06 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\"c\n" +
+	"\x11ListAuditResponse\x12&\n" +
+	"\x04rows\x18\x01 \x03(\v2\x12.pando.v1.AuditRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa9\x02\n" +
+	"\bAuditRow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x05 \x01(\tR\x06target\x126\n" +
+	"\x06detail\x18\x06 \x03(\v2\x1e.pando.v1.AuditRow.DetailEntryR\x06detail\x12\x12\n" +
+	"\x04link\x18\a \x01(\x03R\x04link\x12\x12\n" +
+	"\x04hash\x18\b \x01(\tR\x04hash\x1a9\n" +
+	"\vDetailEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
@@ -4778,7 +5078,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\rListIncidents\x12\x1e.pando.v1.ListIncidentsRequest\x1a\x1f.pando.v1.ListIncidentsResponse2\x86\x01\n" +
 	"\x0fScheduleService\x12A\n" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
-	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2f\n" +
+	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2T\n" +
+	"\fAuditService\x12D\n" +
+	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2f\n" +
 	"\x0fIdentityService\x12S\n" +
 	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
@@ -4801,7 +5103,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -4863,144 +5165,155 @@ var file_v1_pando_proto_goTypes = []any{
 	(*DeleteEntryRequest)(nil),              // 57: pando.v1.DeleteEntryRequest
 	(*CreateJoinTokenRequest)(nil),          // 58: pando.v1.CreateJoinTokenRequest
 	(*JoinToken)(nil),                       // 59: pando.v1.JoinToken
-	(*SignCertificatesResponse_Result)(nil), // 60: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 61: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 62: pando.v1.CreateEntryRequest.ClaimsEntry
-	(*durationpb.Duration)(nil),             // 63: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 64: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 65: google.protobuf.Empty
+	(*ListAuditRequest)(nil),                // 60: pando.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),               // 61: pando.v1.ListAuditResponse
+	(*AuditRow)(nil),                        // 62: pando.v1.AuditRow
+	(*SignCertificatesResponse_Result)(nil), // 63: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 64: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 65: pando.v1.CreateEntryRequest.ClaimsEntry
+	nil,                                     // 66: pando.v1.AuditRow.DetailEntry
+	(*durationpb.Duration)(nil),             // 67: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 68: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 69: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	63, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	64, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	64, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	67, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	68, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	68, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	64, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	64, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	68, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	68, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	60, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	63, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	63, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	64, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	64, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	67, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	68, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	68, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	64, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	64, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	64, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	64, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	64, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	68, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	68, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	68, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	68, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	68, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	63, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	67, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
 	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	64, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	64, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	64, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	64, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	64, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	64, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	68, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	68, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	68, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	68, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	68, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	68, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
 	28, // 36: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	64, // 37: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	68, // 37: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
 	38, // 38: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
 	43, // 39: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	64, // 40: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	68, // 40: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
 	43, // 41: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	64, // 42: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	64, // 43: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	64, // 44: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	64, // 45: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	64, // 46: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	64, // 47: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	68, // 42: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	68, // 43: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	68, // 44: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	68, // 45: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	68, // 46: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	68, // 47: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
 	28, // 48: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
-	64, // 49: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	64, // 50: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	63, // 51: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	68, // 49: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	68, // 50: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	67, // 51: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
 	48, // 52: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	61, // 53: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	64, // 54: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	62, // 55: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	64, // 53: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	68, // 54: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	65, // 55: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
 	52, // 56: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	63, // 57: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	64, // 58: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 59: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 60: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 61: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 62: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 63: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 64: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 65: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 66: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 67: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 68: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 69: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 70: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 71: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 72: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 73: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 74: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32, // 75: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33, // 76: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34, // 77: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35, // 78: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36, // 79: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44, // 80: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46, // 81: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39, // 82: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40, // 83: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41, // 84: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49, // 85: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51, // 86: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	12, // 87: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53, // 88: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54, // 89: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55, // 90: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57, // 91: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58, // 92: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 93: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 94: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 95: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 96: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 97: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 98: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 99: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 100: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 101: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 102: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 103: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 104: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 105: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 106: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37, // 107: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 108: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 109: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 110: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 111: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45, // 112: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47, // 113: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37, // 114: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43, // 115: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42, // 116: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50, // 117: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48, // 118: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	13, // 119: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52, // 120: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52, // 121: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56, // 122: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	65, // 123: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59, // 124: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	93, // [93:125] is the sub-list for method output_type
-	61, // [61:93] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	67, // 57: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	68, // 58: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	68, // 59: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	68, // 60: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 61: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
+	68, // 62: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	66, // 63: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
+	1,  // 64: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,  // 65: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,  // 66: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,  // 67: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,  // 68: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,  // 69: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,  // 70: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19, // 71: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20, // 72: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15, // 73: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16, // 74: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22, // 75: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24, // 76: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26, // 77: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29, // 78: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30, // 79: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32, // 80: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33, // 81: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34, // 82: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35, // 83: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36, // 84: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44, // 85: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46, // 86: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39, // 87: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40, // 88: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41, // 89: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49, // 90: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51, // 91: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60, // 92: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	12, // 93: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53, // 94: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54, // 95: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55, // 96: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57, // 97: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58, // 98: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	1,  // 99: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,  // 100: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,  // 101: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,  // 102: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10, // 103: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14, // 104: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21, // 105: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14, // 106: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17, // 107: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23, // 108: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25, // 109: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27, // 110: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28, // 111: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31, // 112: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37, // 113: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 114: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 115: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 116: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37, // 117: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45, // 118: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47, // 119: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37, // 120: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43, // 121: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42, // 122: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50, // 123: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48, // 124: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61, // 125: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	13, // 126: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52, // 127: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52, // 128: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56, // 129: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	69, // 130: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59, // 131: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	99, // [99:132] is the sub-list for method output_type
+	66, // [66:99] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -5010,7 +5323,7 @@ func file_v1_pando_proto_init() {
 	}
 	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[60].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[63].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -5020,9 +5333,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   63,
+			NumMessages:   67,
 			NumExtensions: 0,
-			NumServices:   9,
+			NumServices:   10,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -35,6 +35,7 @@ type database interface {
 	store.CRLs
 	store.Revoked
 	store.Upkeep
+	store.Audits
 	store.Health
 	server.EntryStore
 	io.Closer
@@ -61,8 +62,13 @@ func exists(path string) bool {
 
 // openDatabase opens the configured database, whose schema must be that of this binary.
 func openDatabase(ctx context.Context, cfg *config) (database, error) {
+	return openAudited(ctx, cfg, nil)
+}
+
+// openAudited is openDatabase, with somebody who is told of the audit rows that are written.
+func openAudited(ctx context.Context, cfg *config, audited func([]store.Audit)) (database, error) {
 	if cfg.Database == "" {
-		db, err := sqlite.Open(ctx, sqlite.Config{Dir: cfg.Data})
+		db, err := sqlite.Open(ctx, sqlite.Config{Dir: cfg.Data, Audited: audited})
 		if errors.Is(err, store.ErrSchemaOld) && !exists(filepath.Join(cfg.Data, sqliteName)) {
 			return nil, fmt.Errorf("%w in %s: make a CA there with pando init, or restore %s", errNoDatabase, cfg.Data, sqliteName)
 		}
@@ -71,7 +77,7 @@ func openDatabase(ctx context.Context, cfg *config) (database, error) {
 		}
 		return db, nil
 	}
-	db, err := postgres.Open(ctx, postgres.Config{URL: cfg.Database, MaxConns: cfg.Limits.MaxDatabase})
+	db, err := postgres.Open(ctx, postgres.Config{URL: cfg.Database, MaxConns: cfg.Limits.MaxDatabase, Audited: audited})
 	if err != nil {
 		return nil, describeDatabase(err)
 	}

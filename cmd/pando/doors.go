@@ -53,8 +53,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.health = newHealth(d, rpcServer)
-	d.health.check(ctx)
+	d.health = newHealth(ctx, d, rpcServer)
 
 	listen := &d.cfg.Listen
 	if err := d.openHTTP("rest", listen.REST, rest.Server(api, doorTLS(d.serving), d.log)); err != nil {

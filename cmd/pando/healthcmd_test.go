@@ -8,6 +8,14 @@ import (
 	"testing"
 )
 
+// What servers answer.
+const (
+	wellReport = `{"status":"ready","checks":{"database":{"ok":true,"since":"2026-11-22T14:02:00Z"},` +
+		`"issuer":{"ok":true,"since":"2026-11-22T14:02:00Z","note":"it covers no full certificate of: server"}}}`
+	illReport = `{"status":"not ready","checks":{"database":{"ok":false,"since":"2026-11-22T14:02:00Z","error":"connection refused"},` +
+		`"issuer":{"ok":true,"since":"2026-11-22T14:02:00Z"}}}`
+)
+
 func TestHealth(t *testing.T) {
 	tests := map[string]struct {
 		status int
@@ -15,8 +23,15 @@ func TestHealth(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"a server that is ready":     {http.StatusOK, "ok", exitOK, "ready"},
-		"a server that is not":       {http.StatusServiceUnavailable, "database: connection refused\n", exitUnavailable, "database: connection refused"},
+		"a server that is ready":     {http.StatusOK, wellReport, exitOK, "all       ready"},
+		"a server that is not":       {http.StatusServiceUnavailable, illReport, exitUnavailable, "pando: not ready: database: connection refused"},
+		"a check that has failed":    {http.StatusServiceUnavailable, illReport, exitUnavailable, "\ndatabase  failed  2026-11-22T14:02:00Z ("},
+		"a note":                     {http.StatusOK, wellReport, exitOK, "it covers no full certificate of: server\n"},
+		"a server that stops":        {http.StatusServiceUnavailable, `{"status":"draining"}`, exitUnavailable, "pando: draining\n"},
+		"something that answers all": {http.StatusOK, "ok", exitFailed, "200 OK: ok"},
+		"an agent":                   {http.StatusServiceUnavailable, `{"ready":false,"checks":{"web":"expired"}}`, exitUnavailable, "pando: not ready: web: expired"},
+		"an agent that is well":      {http.StatusOK, `{"ready":true,"checks":{"web":"ok"},"warnings":{"web":"renews late"}}`, exitOK, "renews late"},
+		"a report in a wrong status": {http.StatusOK, illReport, exitFailed, "connection refused"},
 		"something else":             {http.StatusNotFound, "", exitFailed, "404"},
 		"a redirect to who knows":    {http.StatusFound, "", exitFailed, "302"},
 		"an answer for the terminal": {http.StatusServiceUnavailable, "\x1b[2J", exitUnavailable, "503"},
@@ -40,7 +55,7 @@ func TestHealth(t *testing.T) {
 		})
 	}
 	t.Run("an address without a scheme", func(t *testing.T) {
-		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(wellReport)) }))
 		defer server.Close()
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"health", "--address", server.Listener.Addr().String()}, stdio{out: &out, err: &errs}); code != exitOK {

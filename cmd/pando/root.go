@@ -78,6 +78,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
 		newAgentCommand(io),
+		newAuditCommand(io),
 		newAuthorityCommand(io),
 		newCeremonyCommand(io),
 		newCertCommand(io),

@@ -27,7 +27,7 @@ func (d *rotating) checkStore(t *testing.T) {
 	}
 	t.Logf("%d certificates were held, and all are in the store", len(held))
 
-	audits, err := db.Audits(t.Context(), 0, 1000)
+	audits, err := db.Audits(t.Context(), store.AuditFilter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,9 +79,18 @@ func (d *daemon) openStore(ctx context.Context) error {
 				return err
 			}
 		}
-		d.db, err = openDatabase(ctx, d.cfg)
+		d.db, err = openAudited(ctx, d.cfg, d.logAudits)
 		return err
 	})
+}
+
+// logAudits writes the end of the chain of audit rows to the log, with each change: a copy that
+// who administers the database cannot change.
+func (d *daemon) logAudits(rows []store.Audit) {
+	for i := range rows {
+		a := &rows[i]
+		d.log.Info("audit", "action", printable(a.Action), "actor", printable(a.Actor), "target", printable(a.Target), "head", a.Head().String())
+	}
 }
 
 // openService reads the authorities and makes the use cases on them.
@@ -115,7 +124,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, Imports: imports{importer},
-		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler},
+		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator},
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,

@@ -65,8 +65,8 @@ func TestPlainDoorsServeTheirs(t *testing.T) {
 		"http://" + d.addr.Public + "/v1/bundle":      `"spiffe_sequence"`,
 		"http://" + d.addr.Public + "/v1/bundle.pem":  "BEGIN CERTIFICATE",
 		"http://" + d.addr.Metrics + "/metrics":       "pando_bundle_sequence 1",
-		"http://" + d.addr.Metrics + "/healthz/live":  `"ready":true`,
-		"http://" + d.addr.Metrics + "/healthz/ready": `"serving_certificate":"ok"`,
+		"http://" + d.addr.Metrics + "/healthz/live":  `"status":"live"`,
+		"http://" + d.addr.Metrics + "/healthz/ready": `"serving_certificate":{"ok":true`,
 	} {
 		resp, err := http.Get(url)
 		if err != nil {

@@ -35,6 +35,7 @@ const CodeOK = "ok"
 
 // Gate is what both doors do around each request. It is safe for concurrent use.
 type Gate struct {
+	Name     string // of the door, for the log
 	Auth     Authenticator
 	Observer Observer
 	Log      *slog.Logger
@@ -111,12 +112,12 @@ func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	if !g.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := [9]slog.Attr{
-		slog.String("request_id", r.ID), slog.String("op", string(r.Op)),
+	attrs := [10]slog.Attr{
+		slog.String("request_id", r.ID), slog.String("door", g.Name), slog.String("op", string(r.Op)),
 		slog.String("caller", clip(r.Caller.Subject)), slog.String("method", string(r.Caller.Method)),
 		slog.String("code", code), slog.Duration("duration", took),
 	}
-	line := attrs[:6]
+	line := attrs[:7]
 	if r.Serial != "" {
 		line = append(line, slog.String("serial", r.Serial))
 	}

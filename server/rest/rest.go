@@ -69,7 +69,7 @@ func newRest(cfg Config) (*rest, error) {
 	}
 	d := &rest{
 		cfg:    cfg,
-		gate:   door.Gate{Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		gate:   door.Gate{Name: "rest", Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
 		router: chi.NewMux(),
 		routes: make(map[string]server.Operation),
 	}
@@ -87,6 +87,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.orderRoutes()
 	d.importRoutes()
 	d.scheduleRoutes()
+	d.auditRoutes()
 	return d, d.serveDescription()
 }
 

@@ -39,6 +39,8 @@ func operationOf(method string) server.Operation {
 		return server.OpListJobs
 	case apiv1.ScheduleService_RunJob_FullMethodName:
 		return server.OpRunJob
+	case apiv1.AuditService_ListAudit_FullMethodName:
+		return server.OpListAudit
 	case apiv1.RevocationService_RevokeCertificate_FullMethodName:
 		return server.OpRevokeCertificate
 	case apiv1.RevocationService_CreateRevocation_FullMethodName:

@@ -87,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.MaxConnectionAge = defaultConnectionAge
 	}
 	calls := &calls{
-		gate:        door.Gate{Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		gate:        door.Gate{Name: "grpc", Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
 		timeout:     cfg.RequestTimeout,
 		bodyTimeout: cfg.BodyTimeout,
 	}
@@ -101,6 +101,7 @@ func New(cfg Config) (*Server, error) {
 	apiv1.RegisterAuthorityServiceServer(s, &authorities{service: cfg.Service})
 	apiv1.RegisterIncidentServiceServer(s, &incidents{service: cfg.Service})
 	apiv1.RegisterScheduleServiceServer(s, &schedule{service: cfg.Service})
+	apiv1.RegisterAuditServiceServer(s, &audit{service: cfg.Service})
 	healthpb.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
 	s.SetServing(false)

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,4 +135,21 @@ func measure(b *testing.B, server *pgserver.Server, rows int, f func()) {
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64((after-before).Microseconds())/float64(rows), "server-µs/row")
+}
+
+// BenchmarkChange makes join tokens, by eight administrators at once: each is a row in the chain of
+// audit rows, and they commit one after the other.
+func BenchmarkChange(b *testing.B) {
+	s, _ := benchmarkStore(b)
+	var made atomic.Int64
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id := strconv.FormatInt(made.Add(1), 10)
+			if err := s.CreateToken(b.Context(), storetest.NewToken(id, "e"), storetest.NewAudit("token.create", id)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

@@ -69,18 +69,18 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 	if next.Number != from+1 {
 		return fmt.Errorf("replace generation %d by %d: %w", from, next.Number, store.ErrInvalid)
 	}
-	return s.transact(ctx, "replace generation", func(tx pgx.Tx) error {
+	return s.audited(ctx, "replace generation", func(tx pgx.Tx) ([]store.Audit, error) {
 		if _, err := tx.Exec(ctx, lockExclusiveSQL); err != nil {
-			return err
+			return nil, err
 		}
 		if err := checkFence(ctx, tx, fence); err != nil {
-			return err
+			return nil, err
 		}
 		if err := swapGeneration(ctx, tx, from, &next); err != nil {
-			return err
+			return nil, err
 		}
 		if err := claimKeys(ctx, tx, &next); err != nil {
-			return err
+			return nil, err
 		}
 		var batch pgx.Batch
 		batch.Queue(revocationNumberTouchSQL, next.RevokedIDs())
@@ -93,11 +93,8 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 			queueIncident(&batch, i)
 		}
 		batch.Queue(keyIntentsHeldSQL)
-		for _, audit := range audits {
-			queueAudit(&batch, audit)
-		}
 		batch.Queue(notifySQL)
-		return tx.SendBatch(ctx, &batch).Close()
+		return audits, tx.SendBatch(ctx, &batch).Close()
 	})
 }
 

@@ -10,7 +10,8 @@ import (
 // Ping reports whether the server accepts writes; see [store.Health].
 func (s *Store) Ping(ctx context.Context) error {
 	var readOnly bool
-	if err := s.pool.QueryRow(ctx, pingSQL).Scan(&readOnly); err != nil {
+	var written *bool
+	if err := s.pool.QueryRow(ctx, pingSQL).Scan(&readOnly, &written); err != nil {
 		return s.classify("ping", err)
 	}
 	if readOnly {

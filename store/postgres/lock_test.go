@@ -12,7 +12,10 @@ import (
 	"github.com/pando-ca/pando/store/storetest"
 )
 
-const issuanceLock = "8097874982633829235" // see lock_shared.sql
+const (
+	issuanceLock = "8097874982633829235" // see lock_shared.sql
+	auditLock    = "8097874982633305444" // see audit_lock.sql
+)
 
 // Under a stricter isolation the snapshot of an insertion would be older than its lock.
 func TestRevocationHoldsWhateverTheDefaultIsolation(t *testing.T) {
@@ -110,5 +113,36 @@ func TestAStoppedReplicaHoldsUpNoInsertion(t *testing.T) {
 	}
 	if err := <-deleted; err != nil {
 		t.Errorf("the deletion gives %v once the replica is gone", err)
+	}
+}
+
+// A replica that is stopped while it commits a change holds the lock of the chain of audit rows.
+// Other changes wait for it; insertions do not.
+func TestAStoppedChangeHoldsUpNoInsertion(t *testing.T) {
+	ctx, url := t.Context(), migrated(t)
+	s, stopped := open(t, url), connect(t, url)
+	if _, err := insertOne(ctx, s); err != nil { // its partition is there
+		t.Fatal(err)
+	}
+	tx, err := stopped.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock("+auditLock+")"); err != nil {
+		t.Fatal(err)
+	}
+	revoked := make(chan error, 1)
+	go func() { revoked <- s.BlockKey(ctx, [32]byte{1}, storetest.Now(), storetest.NewAudit("key.block", "k")) }()
+	awaitWaiter(t, url)
+	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := insertOne(soon, s); err != nil {
+		t.Errorf("an insertion beside it gives %v", err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-revoked; err != nil {
+		t.Errorf("the change gives %v", err)
 	}
 }

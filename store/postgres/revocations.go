@@ -60,21 +60,19 @@ func (s *Store) RevokeSelected(ctx context.Context, r store.BulkRevocation) (rev
 			return 0, store.Cursor{}, err
 		}
 	}
-	err = s.transact(ctx, "revoke selected", func(tx pgx.Tx) (err error) {
+	err = s.audited(ctx, "revoke selected", func(tx pgx.Tx) (_ []store.Audit, err error) {
 		if _, err := tx.Exec(ctx, lockExclusiveSQL); err != nil {
-			return err
+			return nil, err
 		}
 		if r.SPIFFEID != "" {
 			if part, err = openSelection(ctx, tx, r); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if revoked, _, err = revoke(ctx, tx, part, r.At, r.Reason); err != nil || revoked == 0 {
-			return err
+			return nil, err
 		}
-		var batch pgx.Batch
-		queueAudit(&batch, r.Counted(revoked))
-		return tx.SendBatch(ctx, &batch).Close()
+		return []store.Audit{r.Counted(revoked)}, nil
 	})
 	if err != nil || len(part) < revokePart {
 		return revoked, store.Cursor{}, err

@@ -31,12 +31,16 @@ type Config struct {
 	URL string
 	// MaxConns bounds the connections of this process. 0 means 10; the least is 2.
 	MaxConns int
+	// Audited is told of audit rows once they are durable, by who has made the change. It must
+	// not call the Store, and not block. None: nobody is told.
+	Audited func([]store.Audit)
 }
 
 // Store implements the interfaces of package store on PostgreSQL. It is safe for concurrent
 // use, and by several processes on one database.
 type Store struct {
 	pool *pgxpool.Pool
+	tell func([]store.Audit) // of audit rows; nil: nobody
 }
 
 var (
@@ -70,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, tell: cfg.Audited}
 	if err := s.checkSchema(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -150,14 +154,12 @@ func (s *Store) checkSchema(ctx context.Context) error {
 // change runs f in a transaction, writes the audit row in it if f reports a change, and
 // commits. Errors of f and of the commit are classified.
 func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func(pgx.Tx) (changed bool, err error)) error {
-	return s.transact(ctx, op, func(tx pgx.Tx) error {
+	return s.audited(ctx, op, func(tx pgx.Tx) ([]store.Audit, error) {
 		changed, err := f(tx)
 		if err != nil || !changed {
-			return err
+			return nil, err
 		}
-		var batch pgx.Batch
-		queueAudit(&batch, audit)
-		return tx.SendBatch(ctx, &batch).Close()
+		return []store.Audit{audit}, nil
 	})
 }
 
@@ -178,10 +180,6 @@ func (s *Store) transact(ctx context.Context, op string, f func(pgx.Tx) error) e
 		case <-time.After(lockPause):
 		}
 	}
-}
-
-func queueAudit(batch *pgx.Batch, a store.Audit) {
-	batch.Queue(auditInsertSQL, a.At, a.Actor, a.Action, a.Target, detail(a.Detail))
 }
 
 // detail makes an empty map of none: the column takes no null.

@@ -145,21 +145,11 @@ func (d *database) within(ctx context.Context, op string, f func(*tx) error) err
 
 // change is write, with an audit row in the same transaction if f reports a change.
 func (s *Store) change(ctx context.Context, op string, audit store.Audit, f func(*tx) (changed bool, err error)) error {
-	return s.write(ctx, op, func(t *tx) error {
+	return s.audited(ctx, op, func(t *tx) ([]store.Audit, error) {
 		changed, err := f(t)
 		if err != nil || !changed {
-			return err
+			return nil, err
 		}
-		return t.audit(ctx, audit)
+		return []store.Audit{audit}, nil
 	})
-}
-
-// audit writes an audit row.
-func (t *tx) audit(ctx context.Context, a store.Audit) error {
-	detail, err := encode(a.Detail)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(ctx, auditInsertSQL, a.At.UnixMicro(), a.Actor, a.Action, a.Target, detail)
-	return err
 }

@@ -47,24 +47,19 @@ func (s *Store) ReplaceGeneration(ctx context.Context, from uint64, next store.G
 	if next.Number != from+1 {
 		return fmt.Errorf("replace generation %d by %d: %w", from, next.Number, store.ErrInvalid)
 	}
-	return s.announced(s.write(ctx, "replace generation", func(t *tx) error {
+	return s.announced(s.audited(ctx, "replace generation", func(t *tx) ([]store.Audit, error) {
 		if err := t.checkFence(ctx, fence); err != nil {
-			return err
+			return nil, err
 		}
 		if err := t.swapGeneration(ctx, from, &next); err != nil {
-			return err
+			return nil, err
 		}
 		for _, i := range next.Incidents {
 			if err := t.putIncident(ctx, i); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		for _, a := range audits {
-			if err := t.audit(ctx, a); err != nil {
-				return err
-			}
-		}
-		return nil
+		return audits, nil
 	}))
 }
 

@@ -10,10 +10,20 @@ var (
 	acknowledgeSQL string
 	//go:embed queries/acknowledge_replaced.sql
 	acknowledgeReplacedSQL string
+	//go:embed queries/audit_cover.sql
+	auditCoverSQL string
+	//go:embed queries/audit_head.sql
+	auditHeadSQL string
 	//go:embed queries/audit_insert.sql
 	auditInsertSQL string
+	//go:embed queries/audit_loose.sql
+	auditLooseSQL string
+	//go:embed queries/audit_seqs.sql
+	auditSeqsSQL string
 	//go:embed queries/audits.sql
 	auditsSQL string
+	//go:embed queries/audits_oldest.sql
+	auditsOldestSQL string
 	//go:embed queries/authorities_delete.sql
 	authoritiesDeleteSQL string
 	//go:embed queries/authority_insert.sql

@@ -48,16 +48,16 @@ func (s *Store) RevokeSelected(ctx context.Context, r store.BulkRevocation) (rev
 			return 0, store.Cursor{}, err
 		}
 	}
-	err = s.announced(s.write(ctx, "revoke selected", func(t *tx) (err error) {
+	err = s.announced(s.audited(ctx, "revoke selected", func(t *tx) (_ []store.Audit, err error) {
 		if r.SPIFFEID != "" {
 			if part, err = t.openSelection(ctx, r); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if revoked, err = t.revokeAll(ctx, part, r.At, r.Reason); err != nil || revoked == 0 {
-			return err
+			return nil, err
 		}
-		return t.audit(ctx, r.Counted(revoked))
+		return []store.Audit{r.Counted(revoked)}, nil
 	}))
 	if err != nil || len(part) < revokePart {
 		return revoked, store.Cursor{}, err

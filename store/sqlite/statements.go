@@ -9,7 +9,7 @@ func writeQueries() []string {
 		entryInsertSQL, entryDeleteSQL, entryVersionBumpSQL, tokenInsertSQL,
 		leaseAcquireSQL, leaseReleaseSQL, fenceSQL, acknowledgeSQL, acknowledgeReplacedSQL, ackDeleteSQL, pruneAcksSQL,
 		generationFirstSQL, generationNextSQL, authoritiesDeleteSQL, authorityInsertSQL, incidentPutSQL,
-		auditInsertSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
+		auditInsertSQL, auditHeadSQL, auditLooseSQL, auditCoverSQL, auditSeqsSQL, pruneCertificatesSQL, pruneRevocationsSQL, pruneTokensSQL, pruneReplaysSQL, pingSQL,
 		collectSQL, pruneCollectedSQL, figuresSaveSQL,
 		crlFirstSQL, crlNextSQL, pruneCRLsSQL,
 		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
@@ -21,7 +21,7 @@ func writeQueries() []string {
 func readQueries() []string {
 	return []string{
 		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
-		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
+		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL, auditsOldestSQL,
 		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, watchedSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,

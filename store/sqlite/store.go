@@ -20,6 +20,9 @@ const (
 // Config configures a [Store].
 type Config struct {
 	Dir string // holds the database and nothing that is not Pando's
+	// Audited is told of audit rows once they are durable. It must not call the Store, and not
+	// block. None: nobody is told.
+	Audited func([]store.Audit)
 }
 
 // Store implements the interfaces of package store on SQLite. It is safe for concurrent use
@@ -30,6 +33,7 @@ type Store struct {
 	lock   *os.File  // nil when the database is in memory
 
 	watchers watchers
+	tell     func([]store.Audit) // of audit rows; nil: nobody
 }
 
 var (
@@ -67,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock}
+	s := &Store{lock: lock, tell: cfg.Audited}
 	if err := s.open(ctx, path); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

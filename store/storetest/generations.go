@@ -107,7 +107,7 @@ func testGenerationRace(t *testing.T, a, b Store) {
 			t.Errorf("generation %d with %d authorities, want %d with 1", current.Number, len(current.Authorities), from+1)
 		}
 	}
-	audits, err := a.Audits(ctx, 0, 10)
+	audits, err := a.Audits(ctx, store.AuditFilter{Limit: 10})
 	must(t, err)
 	if len(audits) != 3 {
 		t.Errorf("%d audit rows, want 3", len(audits))
@@ -119,7 +119,7 @@ func testGenerationAudits(t *testing.T, a, b Store) {
 	must(t, a.ReplaceGeneration(ctx, 0, newGeneration(1), store.Fence{}))
 	must(t, a.ReplaceGeneration(ctx, 1, newGeneration(2), store.Fence{}, NewAudit("authority.retire", "i"), NewAudit("authority.activate", "j")))
 	wantError(t, "lost", a.ReplaceGeneration(ctx, 1, newGeneration(2), store.Fence{}, NewAudit("authority.retire", "i")), store.ErrConflict)
-	audits, err := b.Audits(ctx, 0, 10)
+	audits, err := b.Audits(ctx, store.AuditFilter{Limit: 10})
 	must(t, err)
 	var actions []string
 	for _, audit := range audits {

@@ -144,7 +144,7 @@ func testFence(t *testing.T, a, b Store) {
 	must(t, b.ReplaceGeneration(ctx, 1, newGeneration(2, "x"), next.Fence(), audit))
 	wantError(t, "the holder, too late", b.ReplaceGeneration(ctx, 1, newGeneration(2), next.Fence(), audit), store.ErrConflict)
 	must(t, a.ReplaceGeneration(ctx, 2, newGeneration(3), store.Fence{}, audit))
-	audits, err := a.Audits(ctx, 0, 10)
+	audits, err := a.Audits(ctx, store.AuditFilter{Limit: 10})
 	must(t, err)
 	wantSame(t, "audit rows", len(audits), 3)
 }
@@ -183,7 +183,7 @@ func testFenceRace(t *testing.T, a, b Store) {
 		})
 	}
 	wait.Wait()
-	audits, err := a.Audits(ctx, 0, 1000)
+	audits, err := a.Audits(ctx, store.AuditFilter{Limit: 1000})
 	must(t, err)
 	wantSame(t, "writes", len(audits), writes)
 	var term uint64

@@ -27,6 +27,7 @@ func TestBothStoresHaveTheSameFiles(t *testing.T) {
 			"list_plan.sql":               "Postgres: SQLite is told which index to use in the query",
 			"count_plan.sql":              "Postgres: SQLite has another planner",
 			"clock.sql":                   "Postgres: the clock of SQLite is the process's",
+			"audit_lock.sql":              "Postgres: SQLite has one writer",
 			"lock_shared.sql":             "Postgres: SQLite has one writer",
 			"lock_exclusive.sql":          "Postgres: SQLite has one writer",
 			"partition_create.sql":        "Postgres: SQLite keeps one table",

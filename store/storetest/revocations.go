@@ -25,7 +25,7 @@ func testRevoke(t *testing.T, a, b Store) {
 
 	must(t, a.BlockKey(ctx, row.KeyHash, now, NewAudit("key.block", "first")))
 	must(t, b.BlockKey(ctx, row.KeyHash, now, NewAudit("key.block", "second")))
-	audits, err := a.Audits(ctx, 0, 10)
+	audits, err := a.Audits(ctx, store.AuditFilter{Limit: 10})
 	must(t, err)
 	var targets []string
 	for _, audit := range audits {
@@ -100,14 +100,14 @@ func testRevokeSelected(t *testing.T, a, b Store) {
 			record, err := b.Record(ctx, early.Serial)
 			must(t, err)
 			wantSame(t, "the first reason", record.Revoked.Reason, 5)
-			audits, err := b.Audits(ctx, 0, 1)
+			audits, err := b.Audits(ctx, store.AuditFilter{Limit: 1})
 			must(t, err)
 			wantSame(t, "audit detail", audits[0].Detail, map[string]string{"reason": "test", store.DetailCertificates: fmt.Sprint(len(hit))})
 
 			n, err = revokeAll(ctx, b, r)
 			must(t, err)
 			wantSame(t, "revoked again", n, 0)
-			again, err := a.Audits(ctx, 0, 1)
+			again, err := a.Audits(ctx, store.AuditFilter{Limit: 1})
 			must(t, err)
 			wantSame(t, "audit rows of what changes nothing", again, audits)
 			wantCount(t, a, r, store.Selected{})

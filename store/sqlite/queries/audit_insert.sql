@@ -1,1 +1,1 @@
-INSERT INTO audit (at, actor, action, target, detail) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO audit (seq, at, actor, action, target, detail, link, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
