@@ -14,6 +14,7 @@ func writeQueries() []string {
 		crlFirstSQL, crlNextSQL, pruneCRLsSQL,
 		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
 		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
+		milestoneReachSQL,
 	}
 }
 
@@ -22,11 +23,20 @@ func readQueries() []string {
 	return []string{
 		recordSQL, recordsSQL, recordsByIdentitySQL, recordsByIssuerSQL, recordsRevokedSQL,
 		entrySQL, entriesSQL, entryVersionSQL, tokenSQL, generationSQL, auditsSQL,
-		generationNumberSQL, factsIssuersSQL, factsFollowersSQL,
+		generationNumberSQL, factsIssuersSQL, factsFollowersSQL, factsRestoredSQL,
 		selectedByIssuerSQL, selectedByKeySQL, issuerActiveSQL, revocationsSinceSQL, revocationNumberSQL,
 		identitiesSQL, liveCountsSQL, holdingsSQL, newestSQL, figuresSQL,
 		incidentSQL, incidentsSQL, incidentsOpenSQL, dependentsSQL,
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
-		keyIntentsDoomedSQL, authorityRequestSQL,
+		keyIntentsDoomedSQL, authorityRequestSQL, milestoneSQL,
+	}
+}
+
+// restoreQueries are the statements of a restore that hold for every schema from which there are
+// backups.
+func restoreQueries() []string {
+	return []string{
+		restoredGenerationSQL, restoredRootsSQL, restoredRevocationsSQL, restoredLeasesSQL, restoredEntriesSQL, restoredIntentsSQL,
+		milestoneReachSQL,
 	}
 }
