@@ -16,6 +16,6 @@ const (
 type Milestones interface {
 	// Reach notes that the milestones are reached now, with an audit row in the same transaction.
 	Reach(ctx context.Context, audit Audit, names ...string) error
-	// Milestone returns how long ago it was reached; ErrNotFound if it never was.
-	Milestone(ctx context.Context, name string) (age time.Duration, err error)
+	// Milestone returns when it was reached, and how long ago; ErrNotFound if it never was.
+	Milestone(ctx context.Context, name string) (at time.Time, age time.Duration, err error)
 }

@@ -36,6 +36,8 @@ type database interface {
 	store.Revoked
 	store.Upkeep
 	store.Health
+	store.Snapshots
+	store.Milestones
 	server.EntryStore
 	io.Closer
 }

@@ -155,7 +155,10 @@ func (d *daemon) openRPC(address string, s *rpc.Server) error {
 
 // openMetrics opens the door for metrics and health. An empty address leaves it closed.
 func (d *daemon) openMetrics(address string) error {
-	d.metrics.Watch(metrics.Sources{Trust: d.service, Jobs: d.scheduler, Leader: d.rotator, Fleet: d.service, CRLs: d.publisher, Serving: d.serving.Leaf})
+	d.metrics.Watch(metrics.Sources{
+		Trust: d.service, Jobs: d.scheduler, Leader: d.rotator, Fleet: d.service, CRLs: d.publisher, Serving: d.serving.Leaf,
+		Backup: d.service.LastBackup,
+	})
 	if address == "" {
 		return nil
 	}

@@ -79,6 +79,7 @@ func newRootCommand(io stdio) *cobra.Command {
 	root := newGroup("pando", "A certificate authority for workloads",
 		newAgentCommand(io),
 		newAuthorityCommand(io),
+		newBackupCommand(io),
 		newCeremonyCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),

@@ -36,8 +36,11 @@ func newWorld(t *testing.T, s opened) *world {
 	w.live = storetest.NewIssuance("spiffe://example.org/b", now)
 	revoked.Issuer, w.live.Issuer = "i1", "i1"
 	w.revoked = revoked.Serial
+	entry := storetest.NewEntry("ent", "spiffe://example.org/c")
+	entry.DNSNames = nil
 	errs, err := s.InsertBatch(t.Context(), []*store.Issuance{revoked, w.live}, now)
 	err = errors.Join(append(errs, err,
+		s.CreateEntry(t.Context(), entry, storetest.NewAudit("entry.create", "ent")),
 		s.AddKeyIntent(t.Context(), []byte("pkcs11:id=1"), now),
 		s.AddKeyIntent(t.Context(), []byte("pkcs11:id=2"), now),
 		s.ReplaceGeneration(t.Context(), 0, w.gen, store.Fence{}, storetest.NewAudit("generation.replace", "1")),
@@ -125,6 +128,9 @@ func (w *world) check(t *testing.T, s opened, lostSequence uint64, before time.T
 	if err != nil || len(list) != 1 || list[0].Serial != w.revoked {
 		t.Errorf("revocations: %v, %v", list, err)
 	}
+	if entry, err := s.Entry(ctx, "ent"); err != nil || entry.DNSNames != nil || entry.SPIFFEID != "spiffe://example.org/c" {
+		t.Errorf("entry: %+v, %v", entry, err)
+	}
 	facts, err := s.Facts(ctx, time.Now())
 	if err != nil || facts.Behind(gen.Sequence) != 1 || facts.Issuers["i1"].Live != 1 {
 		t.Errorf("facts: %+v, %v: who has acknowledged an older bundle is behind", facts, err)
@@ -143,11 +149,11 @@ func (w *world) check(t *testing.T, s opened, lostSequence uint64, before time.T
 	if err != nil || len(audits) != 2 || audits[0].Action != "backup.restore" || audits[0].Seq != audits[1].Seq+1 {
 		t.Errorf("audit: %+v, %v", audits, err)
 	}
-	age, err := s.Milestone(ctx, store.MilestoneBackup)
+	_, age, err := s.Milestone(ctx, store.MilestoneBackup)
 	if err != nil || age < time.Since(before)-time.Second || age > time.Since(before)+time.Second {
 		t.Errorf("the last backup is %s old, %v", age, err)
 	}
-	if _, err := s.Milestone(ctx, store.MilestoneBackupJob); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := s.Milestone(ctx, store.MilestoneBackupJob); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the job has run: %v", err)
 	}
 }

@@ -23,11 +23,11 @@ func (s *Store) Reach(ctx context.Context, audit store.Audit, names ...string) e
 	})
 }
 
-// Milestone tells how long ago it was reached; see [store.Milestones].
-func (s *Store) Milestone(ctx context.Context, name string) (age time.Duration, err error) {
-	err = s.pool.QueryRow(ctx, milestoneSQL, name).Scan(&age)
+// Milestone tells when it was reached; see [store.Milestones].
+func (s *Store) Milestone(ctx context.Context, name string) (at time.Time, age time.Duration, err error) {
+	err = s.pool.QueryRow(ctx, milestoneSQL, name).Scan(&at, &age)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("read milestone: %w", store.ErrNotFound)
+		return at, 0, fmt.Errorf("read milestone: %w", store.ErrNotFound)
 	}
-	return age, s.classify("read milestone", err)
+	return at.UTC(), age, s.classify("read milestone", err)
 }

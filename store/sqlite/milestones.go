@@ -22,12 +22,13 @@ func (s *Store) Reach(ctx context.Context, audit store.Audit, names ...string) e
 	})
 }
 
-// Milestone tells how long ago it was reached; see [store.Milestones].
-func (s *Store) Milestone(ctx context.Context, name string) (age time.Duration, err error) {
-	var at int64
-	err = s.reader.queryRow(ctx, milestoneSQL, name).Scan(&at)
+// Milestone tells when it was reached; see [store.Milestones].
+func (s *Store) Milestone(ctx context.Context, name string) (at time.Time, age time.Duration, err error) {
+	var micros int64
+	err = s.reader.queryRow(ctx, milestoneSQL, name).Scan(&micros)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("read milestone: %w", store.ErrNotFound)
+		return at, 0, fmt.Errorf("read milestone: %w", store.ErrNotFound)
 	}
-	return time.Since(timeOf(at)), classify("read milestone", err)
+	at = timeOf(micros)
+	return at, time.Since(at), classify("read milestone", err)
 }

@@ -109,7 +109,7 @@ func (t *tx) clearForRestore(ctx context.Context, schema int64) error {
 			return err
 		}
 		if used {
-			return fmt.Errorf("there are %s: %w", strings.ReplaceAll(table.Name, "_", " "), store.ErrNotEmpty)
+			return fmt.Errorf("%w: there are rows in table %s", store.ErrNotEmpty, table.Name)
 		}
 	}
 	return nil

@@ -110,11 +110,11 @@ func fromColumn(kind store.ColumnKind, value any) (any, error) {
 		case store.KindText:
 			return v, nil
 		case store.KindList:
-			list := []string{}
+			var list []string
 			err := json.Unmarshal([]byte(v), &list)
-			return list, err
+			return append([]string{}, list...), err // none is written as null, too
 		case store.KindMap:
-			m := map[string]string{}
+			m := make(map[string]string)
 			err := json.Unmarshal([]byte(v), &m)
 			return m, err
 		}

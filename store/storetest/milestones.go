@@ -11,15 +11,18 @@ import (
 
 func testMilestones(t *testing.T, a, b Store) {
 	ctx := t.Context()
-	_, err := a.Milestone(ctx, store.MilestoneBackup)
+	_, _, err := a.Milestone(ctx, store.MilestoneBackup)
 	wantError(t, "before the first", err, store.ErrNotFound)
 	must(t, a.Reach(ctx, NewAudit("backup.create", "f"), store.MilestoneBackup, store.MilestoneBackupJob))
 	time.Sleep(20 * time.Millisecond) // by the clock of the database
 	must(t, b.Reach(ctx, NewAudit("backup.create", "g"), store.MilestoneBackup))
-	newer, err := a.Milestone(ctx, store.MilestoneBackup)
+	at, newer, err := a.Milestone(ctx, store.MilestoneBackup)
 	must(t, err)
-	older, err := a.Milestone(ctx, store.MilestoneBackupJob)
+	_, older, err := a.Milestone(ctx, store.MilestoneBackupJob)
 	must(t, err)
+	again, _, err := b.Milestone(ctx, store.MilestoneBackup)
+	must(t, err)
+	wantSame(t, "when, asked twice", again, at)
 	if newer < 0 || older-newer < 20*time.Millisecond || older > time.Minute {
 		t.Errorf("reached %s and %s ago", newer, older)
 	}
