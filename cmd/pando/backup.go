@@ -111,11 +111,12 @@ type backupKeyFlags struct{ identity, passphrase string }
 func (f *backupKeyFlags) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.identity, "identity", "i", "", `file with the private key of a recipient, as age-keygen writes it; "-" for standard input`)
 	cmd.Flags().StringVar(&f.passphrase, "passphrase-file", "", `file with the passphrase, "-" for standard input`)
-	cmd.MarkFlagsMutuallyExclusive("identity", "passphrase-file")
 }
 
 func (f *backupKeyFlags) key(in io.Reader) (*backup.Key, error) {
 	switch {
+	case f.identity != "" && f.passphrase != "":
+		return nil, usageErrorf("--identity and --passphrase-file exclude each other")
 	case f.identity != "":
 		text, err := readInput(in, f.identity)
 		if err != nil {

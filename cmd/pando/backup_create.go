@@ -49,8 +49,6 @@ It takes the seal key, which is not in the backup, to seal a proof that it comes
 	f.records = addChoice(cmd, "records", "records of which certificates to hold", string(backup.RecordsAll), string(backup.RecordsLive), string(backup.RecordsNone))
 	f.records.value = string(backup.RecordsLive)
 	cmd.Flags().Lookup("records").DefValue = f.records.value
-	cmd.MarkFlagsMutuallyExclusive("recipient", "passphrase-file")
-	cmd.MarkFlagsMutuallyExclusive("recipients-file", "passphrase-file")
 	output := addOutput(cmd, formTable, formJSON, formYAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		now := time.Now()
@@ -113,6 +111,9 @@ func (f *backupCreateFlags) create(ctx context.Context, io stdio, now time.Time)
 // lock is what the flags name to encrypt to.
 func (f *backupCreateFlags) lock(io stdio) (*backup.Lock, error) {
 	if f.passphrase != "" {
+		if len(f.recipients) > 0 || f.file != "" {
+			return nil, usageErrorf("--passphrase-file and recipients exclude each other: age takes one or the other")
+		}
 		passphrase, err := readPassphrase(io.in, f.passphrase)
 		if err != nil {
 			return nil, err

@@ -51,7 +51,7 @@ func (c *config) Validate() error {
 	c.Keys.validate(&p)
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
-	p.add("rotation.schedule", validSchedule(c.Rotation.Schedule))
+	p.add("rotation.schedule", validSchedule(rotation.JobRotate, c.Rotation.Schedule))
 	p.check(c.Rotation.Lease >= 0, "rotation.lease", "%s is negative", c.Rotation.Lease)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
 	p.add("urls.crl", c.validCRLTemplate())
@@ -102,7 +102,7 @@ func (b *backupConfig) validate(p *problems) {
 		p.check(len(b.Recipients) == 0, "backup.recipients", "are of no use without backup.schedule")
 		return
 	}
-	p.add("backup.schedule", validSchedule(b.Schedule))
+	p.add("backup.schedule", validSchedule(rotation.JobBackup, b.Schedule))
 	p.check(b.Directory != "", "backup.directory", "is required with backup.schedule")
 	p.check(len(b.Recipients) > 0, "backup.recipients", "are required with backup.schedule: age-keygen makes a key")
 	if len(b.Recipients) > 0 {
@@ -254,11 +254,11 @@ func validDatabase(text string) error {
 	return nil
 }
 
-// validSchedule judges when the job runs that looks whether a rotation is due.
-func validSchedule(text string) error {
+// validSchedule judges when a job runs.
+func validSchedule(job, text string) error {
 	nothing := func(context.Context, time.Time) error { return nil }
 	_, err := rotation.NewScheduler(rotation.SchedulerConfig{
-		Jobs: []rotation.Job{{Name: rotation.JobRotate, Schedule: text, Do: nothing}},
+		Jobs: []rotation.Job{{Name: job, Schedule: text, Do: nothing}},
 	})
 	return err
 }
