@@ -56,7 +56,7 @@ func Restore(ctx context.Context, cfg RestoreConfig, now time.Time) (*Summary, e
 
 const (
 	// loadRows and loadOctets bound what is written at once: a few milliseconds, and memory.
-	loadRows   = 2000
+	loadRows   = 1000
 	loadOctets = 8 << 20
 )
 

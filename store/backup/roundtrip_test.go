@@ -15,7 +15,7 @@ import (
 // TestRoundTrip takes every table, with values of every kind, from one engine to the other and back,
 // through files: every value is what it was.
 func TestRoundTrip(t *testing.T) {
-	const rows = 2500 // more than are written at once
+	const rows = 1200 // more than are written at once
 	lock, key, _ := keys(t)
 	domain := value(store.Column{Kind: store.KindText}, 0, 0).(string)
 	from := filled(t, "sqlite", rows)
