@@ -43,6 +43,7 @@ type opened interface {
 type place struct {
 	engine  string
 	migrate func(context.Context) error
+	prepare func(ctx context.Context, now, until time.Time) error
 	restore func(context.Context, store.Restoration) error
 	open    func(*testing.T) opened
 }
@@ -53,6 +54,7 @@ func newPlace(t *testing.T, engine string) place {
 		cfg := sqlite.Config{Dir: filepath.Join(t.TempDir(), "data")}
 		return place{engine,
 			func(ctx context.Context) error { return sqlite.Migrate(ctx, cfg) },
+			func(context.Context, time.Time, time.Time) error { return nil },
 			func(ctx context.Context, r store.Restoration) error { return sqlite.Restore(ctx, cfg, r) },
 			func(t *testing.T) opened {
 				s, err := sqlite.Open(t.Context(), cfg)
@@ -67,6 +69,13 @@ func newPlace(t *testing.T, engine string) place {
 	cfg := postgres.Config{URL: pgtest.New(t)}
 	return place{engine,
 		func(ctx context.Context) error { return postgres.Migrate(ctx, cfg) },
+		func(ctx context.Context, now, until time.Time) error {
+			s, err := postgres.Open(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			return errors.Join(s.Prepare(ctx, now, until), s.Close())
+		},
 		func(ctx context.Context, r store.Restoration) error { return postgres.Restore(ctx, cfg, r) },
 		func(t *testing.T) opened {
 			s, err := postgres.Open(t.Context(), cfg)

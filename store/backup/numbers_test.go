@@ -172,6 +172,13 @@ func TestOnlyTheEmptyIsRestored(t *testing.T) {
 			if _, err := restore(t, cfg.Path, key, "other.org", p); err == nil {
 				t.Error("a backup of another trust domain was restored")
 			}
+			// As a server leaves it that was started too early, and has found no CA.
+			if err := p.migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.prepare(t.Context(), time.Now(), time.Now().Add(24*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := restore(t, cfg.Path, key, "example.org", p); err != nil {
 				t.Fatal(err)
 			}

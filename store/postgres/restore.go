@@ -103,6 +103,15 @@ func (r restoring) clear(ctx context.Context, schema int64) error {
 	if _, err := r.tx.Exec(ctx, snapshotBeginSQL); err != nil {
 		return err
 	}
+	made, err := listPartitions(ctx, r.tx.Conn()) // by a server that has found no CA
+	if err != nil {
+		return err
+	}
+	for _, p := range made {
+		if day, err := p.day(); err == nil {
+			r.days[day] = true
+		}
+	}
 	for _, table := range store.TablesAt(schema) {
 		if table.Seeded {
 			if _, err := r.tx.Exec(ctx, strings.ReplaceAll(restoreClearSQL, "{table}", table.Name)); err != nil {
