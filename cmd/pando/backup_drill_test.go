@@ -262,7 +262,7 @@ func (d *drill) backUp(t *testing.T, file string) {
 	for _, s := range d.load.sources {
 		d.backedUp[s] = s.Status().Serial
 	}
-	out, err := d.pando("backup", "create", "--out", file, "--force", "--recipient", d.recipient, "--data", d.data).CombinedOutput()
+	out, err := d.pando("backup", "create", "--out", file, "--force", "--records", "all", "--recipient", d.recipient, "--data", d.data).CombinedOutput()
 	if err != nil {
 		t.Fatalf("create: %v: %s", err, out)
 	}
