@@ -63,7 +63,9 @@ func table() map[string]imports {
 		"store":          {ours: []string{"ca/spiffeid"}, never: useCases},
 		"store/postgres": {ours: []string{"store", "migrations"}, others: []string{pgx}, never: noTransport},
 		"store/sqlite":   {ours: []string{"store", "migrations"}, others: []string{"modernc.org/sqlite", xsys}, never: noTransport},
-		"migrations":     {others: []string{"github.com/pressly/goose/v3"}, never: noTransport},
+		// age encrypts the file: an audited format that outlives this program.
+		"store/backup": {ours: []string{"internal/durable", "store"}, others: []string{"filippo.io/age"}, never: useCases},
+		"migrations":   {others: []string{"github.com/pressly/goose/v3"}, never: noTransport},
 
 		// rotation and server meet in the store only.
 		"rotation": {ours: []string{"ca", "ca/spiffeid", "store"}, others: []string{"github.com/robfig/cron/v3"}, never: useCases},

@@ -119,7 +119,7 @@ func TestImage(t *testing.T) {
 	}
 	lines := bufio.NewScanner(log)
 	address := awaitServing(t, lines)
-	if out := i.run(t, "health", "--address", "http://"+address); strings.TrimSpace(out) != "ready" {
+	if out := i.run(t, "health", "--address", "http://"+address); !strings.HasSuffix(strings.TrimSpace(out), " ready") {
 		t.Errorf("health: %s", out)
 	}
 	stop()

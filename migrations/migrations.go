@@ -37,14 +37,23 @@ var (
 // processes at once: on Postgres one of them migrates and the others wait for it. It
 // returns ErrNewer, and changes nothing, when the database is ahead.
 func Apply(ctx context.Context, db *sql.DB, d Dialect) error {
-	if err := Check(ctx, db, d); err == nil || errors.Is(err, ErrNewer) {
+	latest, err := Latest(d)
+	if err != nil {
+		return err
+	}
+	return ApplyTo(ctx, db, d, latest)
+}
+
+// ApplyTo is Apply for an earlier version, which rows are then put into that are of it.
+func ApplyTo(ctx context.Context, db *sql.DB, d Dialect, version int64) error {
+	if err := check(ctx, db, d, version); err == nil || errors.Is(err, ErrNewer) {
 		return err
 	}
 	provider, err := newProvider(db, d)
 	if err != nil {
 		return err
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if _, err := provider.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("apply migrations: %w", err)
 	}
 	return nil
@@ -53,11 +62,15 @@ func Apply(ctx context.Context, db *sql.DB, d Dialect) error {
 // Check returns nil when the database has the version of this binary, ErrOlder or ErrNewer
 // (wrapped with both versions) when it has not. It changes nothing.
 func Check(ctx context.Context, db *sql.DB, d Dialect) error {
-	have, err := Version(ctx, db, d)
+	want, err := Latest(d)
 	if err != nil {
 		return err
 	}
-	want, err := Latest(d)
+	return check(ctx, db, d, want)
+}
+
+func check(ctx context.Context, db *sql.DB, d Dialect, want int64) error {
+	have, err := Version(ctx, db, d)
 	if err != nil {
 		return err
 	}

@@ -188,6 +188,9 @@ type drainGate struct {
 
 func (v *view) drainGate(a *authority, p Policy, counts *Counts) drainGate {
 	g := drainGate{quiet: later(a.StateSince, counts.At).Add(p.Skew)}
+	if !counts.RestoredAt.IsZero() { // what was issued after the backup has no record, and may live
+		g.quiet = later(g.quiet, counts.RestoredAt.Add(p.LongestLeaf+p.Skew))
+	}
 	for _, issuer := range v.leansOn(a) {
 		left, ok := counts.Issuers[issuer]
 		if !ok {

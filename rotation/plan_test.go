@@ -84,6 +84,9 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
+	restored := func(after time.Duration) func(*store.Generation, *store.Facts) {
+		return func(_ *store.Generation, f *store.Facts) { f.RestoredAt = planNoon.Add(after) }
+	}
 	const early, late = 35 * time.Minute, 24*time.Hour + 10*time.Minute
 	for name, tt := range map[string]struct {
 		phase string
@@ -106,6 +109,10 @@ func TestPlan(t *testing.T) {
 		"revoked leaves are left under the old intermediate": {phase: "rotating", after: 30 * time.Hour, facts: func(g *store.Generation, f *store.Facts) {
 			f.Issuers[g.Authorities[oldIssuer].ID] = store.IssuerFacts{Unexpired: 1, NotAfter: planNoon.Add(31 * time.Hour)}
 		}},
+		"leaves without a record may be left, since a restore": {phase: "rotating", after: 54*time.Hour + 10*time.Minute - 1, facts: restored(30 * time.Hour)},
+		"leaves without a record have expired": {
+			phase: "rotating", after: 54*time.Hour + 10*time.Minute, facts: restored(30 * time.Hour), want: []want{{rotation.StepRetire, oldIssuer}},
+		},
 		"it stopped signing just now": {phase: "rotating", after: 10*time.Minute - 1},
 		"no second root while one retires": {
 			phase: "rotating", after: 400 * time.Hour, facts: under(oldIssuer, 1, 500*time.Hour), want: []want{{rotation.StepRotateIntermediate, newIssuer}},

@@ -60,6 +60,8 @@ type Config struct {
 	Orders    Orders    // none: steps are not taken by hand
 	Incidents Incidents // none: there are no incidents to show
 
+	Milestones Milestones // none: it is not told when the last backup was made
+
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
@@ -93,6 +95,7 @@ type Service struct {
 	orders      Orders
 	incidents   Incidents
 	audits      store.Audits // nil: there are none
+	milestones  Milestones   // nil: nobody looks
 	observer    Observer
 	log         *slog.Logger
 
@@ -116,6 +119,8 @@ type Service struct {
 	entries *entryIndex
 	revoked *revocations
 
+	lastBackup atomic.Pointer[time.Time] // nil: none that is known
+
 	// Immutable facts by serial number: what a certificate may be renewed to, and to whom a
 	// verified client certificate belongs. Both only save work.
 	current *lru.Cache[ca.Serial, *holding]
@@ -135,7 +140,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
@@ -212,7 +217,7 @@ func (s *Service) Set() *ca.Set { return s.trust.Load().set }
 // HasProfile reports whether there is a profile of this name. Metrics use it to keep labels closed.
 func (s *Service) HasProfile(name string) bool { return s.profiles[name] != nil }
 
-// Run follows the entries and the figures and writes the acknowledgements until ctx ends. It
+// Run follows the entries, the figures and the backups, and writes the acknowledgements until ctx ends. It
 // returns when all that it started is gone, and the acknowledgements are written or have failed.
 func (s *Service) Run(ctx context.Context) error {
 	var working sync.WaitGroup
@@ -221,6 +226,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	if s.fleet != nil {
 		working.Go(func() { s.followFigures(ctx) })
+	}
+	if s.milestones != nil {
+		working.Go(func() { s.followBackups(ctx) })
 	}
 	err := s.followEntries(ctx)
 	working.Wait()

@@ -24,6 +24,8 @@ var (
 	ErrSchemaOld = errors.New("database schema is older than this binary")
 	// ErrSchemaNew says that a newer binary has migrated the database.
 	ErrSchemaNew = errors.New("database schema is newer than this binary")
+	// ErrNotEmpty says that a database holds something, and is not restored into.
+	ErrNotEmpty = errors.New("database is not empty")
 
 	// ErrSerialTaken refuses an issuance whose serial number exists: draw another one.
 	ErrSerialTaken = errors.New("serial number exists")

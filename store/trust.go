@@ -21,6 +21,10 @@ type Facts struct {
 	At        time.Time
 	Issuers   map[string]IssuerFacts // by authority ID; absent: none is left
 	Followers map[uint64]int         // live certificates whose holders follow, by acknowledged sequence
+
+	// RestoredAt is when the database was restored from a backup; zero: never. Certificates that
+	// were issued before, and after the backup, live and are not counted.
+	RestoredAt time.Time
 }
 
 // IssuerFacts is what is left under one authority. Who may present a certificate is told by Live;

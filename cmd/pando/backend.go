@@ -37,6 +37,8 @@ type database interface {
 	store.Upkeep
 	store.Audits
 	store.Health
+	store.Snapshots
+	store.Milestones
 	server.EntryStore
 	io.Closer
 }

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/pando-ca/pando/store/backup"
+)
 
 // config is everything that can be configured, in one YAML file and in the environment. The
 // keys, their defaults and the names of the environment variables are documented for
@@ -32,6 +36,7 @@ type config struct {
 
 	PreRenewal preRenewalConfig `yaml:"pre_renewal"`
 	Figures    figuresConfig    `yaml:"figures"`
+	Backup     backupConfig     `yaml:"backup"`
 
 	Limits   limitsConfig   `yaml:"limits"`
 	Timeouts timeoutsConfig `yaml:"timeouts"`
@@ -116,6 +121,16 @@ type preRenewalConfig struct {
 // figuresConfig is how the fleet is counted for the metrics. One replica does it for all.
 type figuresConfig struct {
 	Schedule string `yaml:"schedule"` // how often
+}
+
+// backupConfig is when and where backups are made. One replica does it for all.
+type backupConfig struct {
+	Schedule   string   `yaml:"schedule"`   // how often; empty: never
+	Directory  string   `yaml:"directory"`  // where to
+	Recipients []string `yaml:"recipients"` // public keys of age that they are encrypted to
+	Records    string   `yaml:"records"`    // all, live or none
+	Keep       int      `yaml:"keep"`       // newest backups that are kept; 0: however many there are
+	KeepFor    duration `yaml:"keep_for"`   // for how long one is kept; 0: for ever
 }
 
 // limitsConfig bounds what callers can use up.
@@ -210,6 +225,7 @@ func defaultConfig() config {
 		CRL:        crlConfig{Shards: 16, Period: duration(time.Hour), Schedule: "@every 5s"},
 		PreRenewal: preRenewalConfig{Schedule: "@every 30s", Rate: 100},
 		Figures:    figuresConfig{Schedule: "@every 1m"},
+		Backup:     backupConfig{Recipients: []string{}, Records: string(backup.RecordsLive), Keep: 14},
 		Limits: limitsConfig{
 			IdentityRate: 100, IdentityBurst: 1000,
 			AddressRate: 2000, AddressBurst: 10_000, // a load balancer, or a site, is one address

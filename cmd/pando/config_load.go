@@ -86,6 +86,9 @@ func (c *config) resolve(dir string) error {
 	if c.Keys.PINFile != "" {
 		c.Keys.PINFile = from(dir, c.Keys.PINFile)
 	}
+	if c.Backup.Directory != "" {
+		c.Backup.Directory = from(dir, c.Backup.Directory)
+	}
 	if c.Debug.CPUProfile != "" {
 		c.Debug.CPUProfile = from(dir, c.Debug.CPUProfile)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/rotation"
+	"github.com/pando-ca/pando/store/backup"
 )
 
 // problems gathers what is wrong with a configuration, one line for each.
@@ -50,10 +51,11 @@ func (c *config) Validate() error {
 	c.Keys.validate(&p)
 	c.Listen.validate(&p)
 	c.Serving.validate(&p)
-	p.add("rotation.schedule", validSchedule(c.Rotation.Schedule))
+	p.add("rotation.schedule", validSchedule(rotation.JobRotate, c.Rotation.Schedule))
 	p.check(c.Rotation.Lease >= 0, "rotation.lease", "%s is negative", c.Rotation.Lease)
 	p.add("urls.issuer", validTemplate(c.URLs.Issuer))
 	p.add("urls.crl", c.validCRLTemplate())
+	c.Backup.validate(&p)
 	c.validateLimits(&p)
 	p.check(c.Log.Format == "json" || c.Log.Format == "text", "log.format", "%q is none of json, text", c.Log.Format)
 	_, err = c.Log.level()
@@ -88,6 +90,24 @@ func (k *keysConfig) validate(p *problems) {
 		p.check(false, "keys.uri", "is required with backend %s", keysPKCS11)
 	default:
 		p.check(k.PINFile == "", "keys.pin_file", "is of no use without keys.uri")
+	}
+}
+
+func (b *backupConfig) validate(p *problems) {
+	p.check(backup.Records(b.Records).Valid(), "backup.records", "%q is none of all, live, none", b.Records)
+	p.check(b.Keep >= 0, "backup.keep", "%d is negative", b.Keep)
+	p.check(b.KeepFor >= 0, "backup.keep_for", "%s is negative", b.KeepFor)
+	if b.Schedule == "" {
+		p.check(b.Directory == "", "backup.directory", "is of no use without backup.schedule")
+		p.check(len(b.Recipients) == 0, "backup.recipients", "are of no use without backup.schedule")
+		return
+	}
+	p.add("backup.schedule", validSchedule(rotation.JobBackup, b.Schedule))
+	p.check(b.Directory != "", "backup.directory", "is required with backup.schedule")
+	p.check(len(b.Recipients) > 0, "backup.recipients", "are required with backup.schedule: age-keygen makes a key")
+	if len(b.Recipients) > 0 {
+		_, err := backup.NewLock(strings.Join(b.Recipients, "\n"))
+		p.add("backup.recipients", err)
 	}
 }
 
@@ -234,11 +254,11 @@ func validDatabase(text string) error {
 	return nil
 }
 
-// validSchedule judges when the job runs that looks whether a rotation is due.
-func validSchedule(text string) error {
+// validSchedule judges when a job runs.
+func validSchedule(job, text string) error {
 	nothing := func(context.Context, time.Time) error { return nil }
 	_, err := rotation.NewScheduler(rotation.SchedulerConfig{
-		Jobs: []rotation.Job{{Name: rotation.JobRotate, Schedule: text, Do: nothing}},
+		Jobs: []rotation.Job{{Name: job, Schedule: text, Do: nothing}},
 	})
 	return err
 }

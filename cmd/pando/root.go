@@ -80,6 +80,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newAgentCommand(io),
 		newAuditCommand(io),
 		newAuthorityCommand(io),
+		newBackupCommand(io),
 		newCeremonyCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),

@@ -56,6 +56,13 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 		return err
 	}
 	jobs = append(jobs, leased...)
+	if d.cfg.Backup.Schedule != "" {
+		job, err := d.backupJob(holder)
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, job)
+	}
 	if d.scheduler, err = rotation.NewScheduler(rotation.SchedulerConfig{Jobs: jobs, Log: d.log}); err != nil {
 		return err
 	}

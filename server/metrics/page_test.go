@@ -34,6 +34,7 @@ func TestPage(t *testing.T) {
 	authority := catest.New(t, catest.Options{})
 	m.Watch(metrics.Sources{
 		Trust: authority, Jobs: jobs{{Name: "prune", LastSuccess: time.Now()}}, Leader: leader(true), Fleet: watching(1), Roles: wholeRoles(), CRLs: lists{{}},
+		Backup:  time.Now,
 		Serving: func() *x509.Certificate { return authority.Set().Issuer().Certificate() },
 	})
 	m.Door("rest").Request(server.OpSign, "workload", "ok", time.Millisecond)

@@ -53,6 +53,7 @@ type Sources struct {
 	Fleet   Fleet
 	CRLs    CRLs
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
+	Backup  func() time.Time         // when the last good backup was made; zero: none is known
 }
 
 // Watch adds what is read at each scrape. It is called once, before the first scrape.
@@ -75,6 +76,9 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	if s.CRLs != nil {
 		m.registry.MustRegister(newCRLCollector(s.CRLs))
+	}
+	if s.Backup != nil {
+		m.registry.MustRegister(newBackupCollector(s.Backup))
 	}
 	if s.Serving != nil {
 		m.registry.MustRegister(servingCollector{s.Serving})

@@ -40,6 +40,7 @@ func (s *Store) Facts(ctx context.Context, now time.Time) (*store.Facts, error) 
 	batch.Queue(listPlanSQL)
 	batch.Queue(factsIssuersSQL, now, day)
 	batch.Queue(factsFollowersSQL, now)
+	batch.Queue(factsRestoredSQL)
 	results := s.pool.SendBatch(ctx, &batch)
 	facts, err := readFacts(results)
 	if err := errors.Join(err, results.Close()); err != nil {
@@ -75,6 +76,16 @@ func readFacts(results pgx.BatchResults) (*store.Facts, error) {
 	var followers int
 	_, err = pgx.ForEachRow(rows, []any{&sequence, &followers}, func() error {
 		facts.Followers[uint64(sequence)] = followers
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = results.Query(); err != nil {
+		return nil, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&facts.RestoredAt}, func() error {
+		facts.RestoredAt = facts.RestoredAt.UTC()
 		return nil
 	})
 	return facts, err

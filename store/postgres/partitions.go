@@ -46,20 +46,28 @@ func (s *Store) makePartitions(ctx context.Context, days map[int]bool) error {
 		}
 		slices.Sort(missing)
 		for _, day := range missing {
-			from, to := dayBounds(day)
-			name := partitionPrefix + from.Format("20060102")
-			if slices.ContainsFunc(have, func(p partition) bool { return p.Name == name }) {
+			if slices.ContainsFunc(have, func(p partition) bool { return p.Name == partitionName(day) }) {
 				continue
 			}
-			const layout = "2006-01-02 15:04:05+00"
-			sql := strings.NewReplacer("{name}", name, "{from}", from.Format(layout), "{to}", to.Format(layout)).Replace(partitionCreateSQL)
 			// One message with several statements: one transaction.
-			if err := conn.PgConn().Exec(ctx, sql).Close(); err != nil {
-				return fmt.Errorf("make partition %s: %w", name, err)
+			if err := conn.PgConn().Exec(ctx, partitionSQL(day)).Close(); err != nil {
+				return fmt.Errorf("make partition %s: %w", partitionName(day), err)
 			}
 		}
 		return nil
 	})
+}
+
+func partitionName(day int) string {
+	from, _ := dayBounds(day)
+	return partitionPrefix + from.Format("20060102")
+}
+
+// partitionSQL makes the partition of a day.
+func partitionSQL(day int) string {
+	const layout = "2006-01-02 15:04:05+00"
+	from, to := dayBounds(day)
+	return strings.NewReplacer("{name}", partitionName(day), "{from}", from.Format(layout), "{to}", to.Format(layout)).Replace(partitionCreateSQL)
 }
 
 // dropPartitions drops the partitions of the days before limit, and finishes what a process

@@ -76,6 +76,8 @@ var (
 	factsFollowersSQL string
 	//go:embed queries/facts_issuers.sql
 	factsIssuersSQL string
+	//go:embed queries/facts_restored.sql
+	factsRestoredSQL string
 	//go:embed queries/fence.sql
 	fenceSQL string
 	//go:embed queries/figures.sql
@@ -138,6 +140,10 @@ var (
 	lockExclusiveSQL string
 	//go:embed queries/lock_shared.sql
 	lockSharedSQL string
+	//go:embed queries/milestone.sql
+	milestoneSQL string
+	//go:embed queries/milestone_reach.sql
+	milestoneReachSQL string
 	//go:embed queries/newest.sql
 	newestSQL string
 	//go:embed queries/notify.sql
@@ -182,6 +188,24 @@ var (
 	recordsRevokedSQL string
 	//go:embed queries/refusals.sql
 	refusalsSQL string
+	//go:embed queries/restore_clear.sql
+	restoreClearSQL string
+	//go:embed queries/restore_used.sql
+	restoreUsedSQL string
+	//go:embed queries/restored_audit.sql
+	restoredAuditSQL string
+	//go:embed queries/restored_entries.sql
+	restoredEntriesSQL string
+	//go:embed queries/restored_generation.sql
+	restoredGenerationSQL string
+	//go:embed queries/restored_intents.sql
+	restoredIntentsSQL string
+	//go:embed queries/restored_leases.sql
+	restoredLeasesSQL string
+	//go:embed queries/restored_revocations.sql
+	restoredRevocationsSQL string
+	//go:embed queries/restored_roots.sql
+	restoredRootsSQL string
 	//go:embed queries/revocation_exists.sql
 	revocationExistsSQL string
 	//go:embed queries/revocation_insert.sql
@@ -202,6 +226,12 @@ var (
 	selectedByKeySQL string
 	//go:embed queries/session.sql
 	sessionSQL string
+	//go:embed queries/snapshot_begin.sql
+	snapshotBeginSQL string
+	//go:embed queries/snapshot_count.sql
+	snapshotCountSQL string
+	//go:embed queries/snapshot_read.sql
+	snapshotReadSQL string
 	//go:embed queries/token.sql
 	tokenSQL string
 	//go:embed queries/token_insert.sql

@@ -64,6 +64,8 @@ var (
 	_ store.Revoked       = (*Store)(nil)
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)
+	_ store.Snapshots     = (*Store)(nil)
+	_ store.Milestones    = (*Store)(nil)
 )
 
 // Open connects to a migrated database. It returns store.ErrSchemaOld or store.ErrSchemaNew

@@ -53,5 +53,15 @@ func (s *Store) Facts(ctx context.Context, now time.Time) (*store.Facts, error) 
 	if err != nil {
 		return nil, err
 	}
+	rows, err = s.reader.query(ctx, factsRestoredSQL)
+	_, err = collect("read restore", rows, err, func(from row) (struct{}, error) {
+		var at int64
+		err := from.Scan(&at)
+		facts.RestoredAt = timeOf(at)
+		return struct{}{}, err
+	})
+	if err != nil {
+		return nil, err
+	}
 	return facts, nil
 }

@@ -26,7 +26,7 @@ func openWriter(path string) (*database, error) {
 	d, err := openDatabase(path, url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {
-			"busy_timeout(1000)", // nobody else writes; a checkpoint may take a moment
+			"busy_timeout(5000)", // a checkpoint may take a moment, and the note of a backup; nobody else writes
 			"journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)", "foreign_keys(1)",
 		},
 	})

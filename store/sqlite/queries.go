@@ -76,6 +76,8 @@ var (
 	factsFollowersSQL string
 	//go:embed queries/facts_issuers.sql
 	factsIssuersSQL string
+	//go:embed queries/facts_restored.sql
+	factsRestoredSQL string
 	//go:embed queries/fence.sql
 	fenceSQL string
 	//go:embed queries/figures.sql
@@ -130,6 +132,10 @@ var (
 	leaseReleaseSQL string
 	//go:embed queries/live_counts.sql
 	liveCountsSQL string
+	//go:embed queries/milestone.sql
+	milestoneSQL string
+	//go:embed queries/milestone_reach.sql
+	milestoneReachSQL string
 	//go:embed queries/newest.sql
 	newestSQL string
 	//go:embed queries/ping.sql
@@ -160,6 +166,24 @@ var (
 	recordsRevokedSQL string
 	//go:embed queries/refusals.sql
 	refusalsSQL string
+	//go:embed queries/restore_clear.sql
+	restoreClearSQL string
+	//go:embed queries/restore_row.sql
+	restoreRowSQL string
+	//go:embed queries/restore_used.sql
+	restoreUsedSQL string
+	//go:embed queries/restored_entries.sql
+	restoredEntriesSQL string
+	//go:embed queries/restored_generation.sql
+	restoredGenerationSQL string
+	//go:embed queries/restored_intents.sql
+	restoredIntentsSQL string
+	//go:embed queries/restored_leases.sql
+	restoredLeasesSQL string
+	//go:embed queries/restored_revocations.sql
+	restoredRevocationsSQL string
+	//go:embed queries/restored_roots.sql
+	restoredRootsSQL string
 	//go:embed queries/revocation_exists.sql
 	revocationExistsSQL string
 	//go:embed queries/revocation_insert.sql
@@ -178,6 +202,10 @@ var (
 	selectedByIssuerSQL string
 	//go:embed queries/selected_by_key.sql
 	selectedByKeySQL string
+	//go:embed queries/snapshot_count.sql
+	snapshotCountSQL string
+	//go:embed queries/snapshot_read.sql
+	snapshotReadSQL string
 	//go:embed queries/token.sql
 	tokenSQL string
 	//go:embed queries/token_insert.sql

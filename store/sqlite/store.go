@@ -57,6 +57,8 @@ var (
 	_ store.Revoked       = (*Store)(nil)
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)
+	_ store.Snapshots     = (*Store)(nil)
+	_ store.Milestones    = (*Store)(nil)
 )
 
 // Open opens a migrated database. It returns store.ErrSchemaOld or store.ErrSchemaNew when
@@ -88,10 +90,31 @@ func OpenMemory(ctx context.Context) (*Store, error) {
 	return s, nil
 }
 
+// OpenBeside opens a database that another process may have open: for snapshots and milestones, and
+// nothing else. SQLite itself keeps the two apart; what this Store changes, nobody is told of. It
+// returns the errors of Open but ErrInUse.
+func OpenBeside(ctx context.Context, cfg Config) (*Store, error) {
+	path := filepath.Join(cfg.Dir, databaseFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no database in %s: %w", cfg.Dir, store.ErrSchemaOld)
+	}
+	s := new(Store)
+	if err := s.open(ctx, path); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
 // Migrate brings the schema of the database in a directory to that of this binary, and makes
 // both when they are not there. It returns store.ErrSchemaNew when the database is ahead, and
 // ErrInUse when a process has it open.
-func Migrate(ctx context.Context, cfg Config) (err error) {
+func Migrate(ctx context.Context, cfg Config) error {
+	return withWriter(cfg, func(writer *database) error { return writer.migrate(ctx) })
+}
+
+// withWriter calls f with the connection that writes to the database in a directory, and makes both
+// when they are not there.
+func withWriter(cfg Config, f func(*database) error) (err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
@@ -114,7 +137,7 @@ func Migrate(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, writer.Close()) }()
-	return writer.migrate(ctx)
+	return f(writer)
 }
 
 // Close waits for the transactions that run, and closes the database. The directory can then

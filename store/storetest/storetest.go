@@ -34,6 +34,8 @@ type Store interface {
 	store.Figures
 	store.Upkeep
 	store.Health
+	store.Snapshots
+	store.Milestones
 }
 
 // Run runs the suite. open returns an empty, migrated store that is closed when its test ends.
@@ -128,6 +130,8 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"a CRL has changed once its shard holds another revocation":      testCRLChanged,
 		"the revocations of all shards are those of the authority":       testEachRevoked,
 		"pruning drops the CRLs of authorities that are gone":            testPruneCRLs,
+		"milestones are noted with an audit row":                         testMilestones,
+		"a snapshot is of one moment":                                    testSnapshot,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

@@ -1,0 +1,3 @@
+-- $1 is now in microseconds since 1970. Who has seen revocations in the time that is lost keeps them,
+-- as long as the number does not go back.
+UPDATE revocation_number SET seq = greatest(seq + 1, $1::bigint)

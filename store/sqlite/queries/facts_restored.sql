@@ -1,0 +1,1 @@
+SELECT m.at FROM milestones AS m WHERE m.name = 'restore'
