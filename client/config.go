@@ -54,6 +54,11 @@ type Config struct {
 	// net.Dialer. What it returns is not trusted: TLS runs on top of it.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// CacheDir is a directory for the identity and what the CA has said, so that a restart keeps
+	// both, also while the CA is away. It is made with mode 0700 if it is not there, and must
+	// be this user's alone. Empty: nothing is kept.
+	CacheDir string
+
 	// Attempted is told how each try to obtain a certificate went: nil, or why there is none.
 	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
 	Attempted func(err error)
@@ -68,6 +73,7 @@ type settings struct {
 	want  spiffeid.ID // zero: any
 	log   *slog.Logger
 	pando *pando
+	cache *cacheDir // nil: none; opened by the start
 }
 
 // Validate checks the configuration as [Open] does: it reads the trust bundle, and asks nobody.

@@ -51,6 +51,11 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pando client: configuration: %w", err)
 	}
+	if cfg.CacheDir != "" {
+		if set.cache, err = openCacheDir(cfg.CacheDir); err != nil {
+			return nil, fmt.Errorf("pando client: cache: %w", err)
+		}
+	}
 	s := &Source{
 		log: set.log, pando: set.pando,
 		wake: make(chan struct{}, 1), recheck: make(chan struct{}, 1), watchers: make(map[chan Status]func() bool),
