@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -97,4 +98,30 @@ func ExampleConfig_notify() {
 	}
 	source.Close() // waits for Notify
 	// Output: renewed: spiffe://example.org/web
+}
+
+func ExampleSource_DebugHandler() {
+	config, stop := client.StartPando("spiffe://example.org/web")
+	defer stop()
+	source, err := client.Open(context.Background(), config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+
+	// On a listener that only operators reach, such as a loopback address.
+	mux := http.NewServeMux()
+	mux.Handle("/debug/pando", source.DebugHandler())
+
+	page := httptest.NewRecorder()
+	mux.ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/debug/pando?format=json", nil))
+	var shown struct {
+		Usable string `json:"usable"`
+		ID     string `json:"spiffe_id"`
+	}
+	if err := json.Unmarshal(page.Body.Bytes(), &shown); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(shown.ID, shown.Usable)
+	// Output: spiffe://example.org/web yes
 }

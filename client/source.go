@@ -30,6 +30,8 @@ type Source struct {
 	unsaved  chan struct{}            // holds one when the snapshot was replaced since keeper looked
 	guard    guard                    // the open connections
 
+	handshakes handshakeLog // those that failed
+
 	ready     chan struct{} // closed by install, with the first identity
 	stopped   chan struct{} // closed when there will be none
 	stopCause error         // why; set before stopped is closed
