@@ -111,11 +111,9 @@ func (s *snapshot) after(l *revocationList, now time.Time) (next *snapshot, news
 func (s *Source) renewed(next *snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cur := s.snapshot.Load(); cur != nil {
-		var err error
-		if next, err = next.succeeding(cur); err != nil {
-			return err
-		}
+	next, err := next.succeeding(s.snapshot.Load())
+	if err != nil {
+		return err
 	}
 	s.lastSuccess, s.lastError, s.failures = next.obtained, nil, 0
 	s.install(next, next.obtained)
@@ -127,7 +125,9 @@ func (s *Source) renewed(next *snapshot) error {
 // succeeding returns the snapshot with all that cur knows about roots and revocations.
 func (s *snapshot) succeeding(cur *snapshot) (next *snapshot, err error) {
 	next = s
-	if !s.trust.newerThan(cur.trust) && s.trust != cur.trust {
+	// Before there is a certificate, what is known of roots is what was kept, and enrolFirst has
+	// seen to it.
+	if cur.held() && !s.trust.newerThan(cur.trust) && s.trust != cur.trust {
 		if next, err = s.under(cur.trust, s.obtained); err != nil {
 			return nil, fmt.Errorf("under bundle %d, which is known already: %w", cur.trust.sequence, err)
 		}
@@ -209,9 +209,9 @@ func (s *Source) refusedAsRevoked(refused *snapshot, now time.Time) {
 func (s *Source) install(next *snapshot, now time.Time) {
 	cur := s.snapshot.Load()
 	s.snapshot.Store(next)
-	certificate := cur == nil || cur.leaf() != next.leaf()
-	roots := cur == nil || cur.trust != next.trust
-	withdrawn := cur != nil && (cur.withdrawn == nil) != (next.withdrawn == nil)
+	certificate := cur.leaf() != next.leaf()
+	roots := cur.trust != next.trust
+	withdrawn := (cur.withdrawn == nil) != (next.withdrawn == nil)
 	if roots && next.trust.learned {
 		s.bundleUpdated = now
 	}
@@ -223,11 +223,16 @@ func (s *Source) install(next *snapshot, now time.Time) {
 		for ch := range s.watchers {
 			offer(ch, st)
 		}
+		s.notifier.changed(cur, next, st)
 	}
-	if cur != nil && (roots || cur.revoked != next.revoked) {
+	if roots || cur.revoked != next.revoked {
 		signal(s.recheck)
 	}
+	if !cur.held() && next.held() {
+		close(s.ready)
+	}
 	signal(s.wake)
+	signal(s.unsaved)
 }
 
 // signal leaves a message in ch unless there is one.

@@ -28,7 +28,8 @@ type Config struct {
 	TrustBundle     []byte
 	TrustBundleFile string
 
-	// What to enrol with: at most one of the next four.
+	// What to enrol with: at most one of the next four. None is needed while there is an
+	// identity in CacheDir or Certificate.
 
 	JoinToken     string                                    // enrols once; a lost answer can be asked for again within minutes
 	JoinTokenFile string                                    // read for each enrolment; a new token in it enrols again
@@ -36,7 +37,8 @@ type Config struct {
 	JWTFile       string                                    // read for each enrolment, such as a Kubernetes projected token
 
 	// Certificate is an identity of the same CA that exists already. While it is valid the
-	// Source starts with it and renews it at once; otherwise it enrols.
+	// Source starts with it and renews it at once; otherwise it enrols. An identity in CacheDir
+	// counts instead, unless it is another's or was issued earlier.
 	Certificate *tls.Certificate
 
 	// SPIFFEID is the identity to ask for, and the only one to accept. Empty: the one that
@@ -54,9 +56,26 @@ type Config struct {
 	// net.Dialer. What it returns is not trusted: TLS runs on top of it.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// PresentExpired has handshakes go on with an identity that has expired and could not be
+	// renewed; whether to accept it is for the peer to say, and a Pando peer never does. It is
+	// for peers that are known not to look at the time: with it an outage that nobody noticed
+	// ends in failures at the other side, and a key that was to be of use for an hour may be for
+	// good. Off: such handshakes fail here, with [ErrExpired].
+	PresentExpired bool
+
+	// CacheDir is a directory for the identity and what the CA has said, so that a restart keeps
+	// both, also while the CA is away. It is made with mode 0700 if it is not there, and must
+	// be this user's alone. Empty: nothing is kept.
+	CacheDir string
+
 	// Attempted is told how each try to obtain a certificate went: nil, or why there is none.
 	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
 	Attempted func(err error)
+
+	// Notify is told of each [Event], in order and one at a time, by a goroutine of its own: a
+	// function that is slow delays nothing but what it is told. If it lags by 100 events, the
+	// oldest are dropped. A panic in it is logged. Nil: nobody is told.
+	Notify func(Event)
 
 	// Log is told of every certificate and every failure. Nil: nobody is.
 	Log *slog.Logger
@@ -68,6 +87,7 @@ type settings struct {
 	want  spiffeid.ID // zero: any
 	log   *slog.Logger
 	pando *pando
+	cache *cacheDir // nil: none; opened by the start
 }
 
 // Validate checks the configuration as [Open] does: it reads the trust bundle, and asks nobody.
@@ -101,17 +121,18 @@ func (c *Config) resolve() (*settings, error) {
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
 	log, dial, attempted := c.Log, c.DialContext, c.Attempted
-	if attempted == nil {
-		attempted = func(error) {}
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if attempted == nil {
+		attempted = func(error) {}
 	}
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return &settings{trust: t, want: want, log: log, pando: &pando{
-		servers: servers, dial: dial, credential: credential, algorithm: c.KeyAlgorithm, attempted: attempted,
+		servers: servers, dial: shieldedDial(dial), credential: credential, algorithm: c.KeyAlgorithm,
+		attempted: shieldedHook(log, attempted),
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

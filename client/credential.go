@@ -14,6 +14,8 @@ type credential struct {
 	read func(ctx context.Context) (string, error)
 	// once says that a token of this source enrols a single time, with a single key.
 	once bool
+	// fixed says that the token never becomes another one.
+	fixed bool
 }
 
 // credential picks the one source of bearer tokens that is configured.
@@ -21,7 +23,7 @@ func (c *Config) credential() (credential, error) {
 	var found []credential
 	if c.JoinToken != "" {
 		token := strings.TrimSpace(c.JoinToken)
-		found = append(found, credential{read: func(context.Context) (string, error) { return token, nil }, once: true})
+		found = append(found, credential{read: func(context.Context) (string, error) { return token, nil }, once: true, fixed: true})
 	}
 	if c.JoinTokenFile != "" {
 		found = append(found, credential{read: fromFile(c.JoinTokenFile), once: true})
@@ -37,8 +39,8 @@ func (c *Config) credential() (credential, error) {
 		return credential{}, errors.New("more than one of JoinToken, JoinTokenFile, JWT and JWTFile is set")
 	case len(found) == 1:
 		return found[0], nil
-	case c.Certificate == nil:
-		return credential{}, errors.New("nothing to enrol with: none of JoinToken, JoinTokenFile, JWT, JWTFile and Certificate is set")
+	case c.Certificate == nil && c.CacheDir == "":
+		return credential{}, errors.New("nothing to enrol with: none of JoinToken, JoinTokenFile, JWT, JWTFile, Certificate and CacheDir is set")
 	}
 	return credential{}, nil
 }
@@ -56,7 +58,11 @@ func (c credential) bearer(ctx context.Context) (string, error) {
 	if c.read == nil {
 		return "", errors.New("there is no join token or JWT to enrol with")
 	}
-	text, err := c.read(ctx)
+	var text string
+	var err error
+	if panicked := shielded(func() { text, err = c.read(ctx) }); panicked != nil {
+		err = panicked
+	}
 	if err != nil {
 		return "", fmt.Errorf("credential: %w", err)
 	}

@@ -21,20 +21,22 @@
 //
 // # Three goroutines
 //
-//	Open ──────► valid ──── renewal due ───► renew over mutual TLS ──► valid
-//	  │            ▲                             │ fails: back off, the last
-//	  │            │                             │ certificate stays in use
-//	  └─ enrol     └── enrol again ◄── expired ◄─┘
-//	     (token, JWT)  (only if the credential can be used again)
+//	Start, Open ──► valid ──── renewal due ───► renew over mutual TLS ──► valid
+//	  │               ▲                             │ fails: back off, the last
+//	  │               │                             │ certificate stays in use
+//	  └─ the cache,   └── enrol again ◄── expired ◄─┘
+//	     or enrol         (only if the credential can be used again)
+//	     (token, JWT)
 //
-// One renews, as drawn; another follows: it holds one long poll open at the CA, which
+// One obtains and renews, as drawn; another follows: it holds one long poll open at the CA, which
 // answers when the bundle, the revocations or the renewal window change. New roots are swapped in without a
 // new certificate, and each poll tells the CA which bundle this side is on, so that it
 // knows when a new root can be put to use. Every change of the snapshot is made under one
 // lock and from the snapshot that it replaces, so that the sequence never goes back.
 //
-// The third checks the connections that are open, when the second has learned something. All
-// belong to the Source and are gone when [Source.Close] returns. There is at most one
+// The third checks the connections that are open, when the second has learned something. With
+// a cache another one writes it, and with Config.Notify one tells the program; neither is in
+// the way of the others. All belong to the Source and are gone when [Source.Close] returns. There is at most one
 // request for a certificate at a time.
 //
 // A bundle that does not vouch for the own certificate is not adopted: the certificate is
@@ -75,6 +77,15 @@
 // returned, and no connection of a Listener or a Dialer from before survives it. A CA that
 // cannot be reached, or is too old to say, is no reason to refuse anybody: certificates are
 // short-lived for that case. [Status] says how old the knowledge is.
+//
+// # Restart
+//
+// With Config.CacheDir a Source writes key and chain into one file, and what the CA has said
+// (the bundle, the renewal window, what is revoked) into another, each as a whole. The next
+// start verifies them as a peer would and goes on with them, asking nobody. What does not pass is
+// named in the log and not used; there is nothing in a cache that a start can fail over, but a
+// directory that others can enter. The bundle of the cache counts as long as the configured
+// roots are those from which it was learned.
 //
 // # Failure
 //

@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// ErrNotReady is wrapped by the errors of handshakes that fail because this side has no
+// identity yet, after [Start]. They name why the last try to get one failed.
+var ErrNotReady = errors.New("no identity yet")
+
 // ErrExpired is wrapped by the errors of handshakes that fail because the identity of this
 // side has expired and no new one could be obtained.
 var ErrExpired = errors.New("identity has expired")

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,10 +21,6 @@ type fakePoll struct {
 	Revocations bool // whether they are asked for, and after which
 	RevokedPast uint64
 }
-
-// MarshalText writes what UnmarshalText reads.
-func (n serial) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
-func (k keyID) MarshalText() ([]byte, error)  { return []byte(hex.EncodeToString(k[:])), nil }
 
 // serveTrust answers a poll when there is something newer, or its time is over.
 func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {

@@ -163,3 +163,62 @@ func FuzzSerials(f *testing.F) {
 		}
 	})
 }
+
+func FuzzIdentity(f *testing.F) {
+	p := newPKI("example.org")
+	f.Add([]byte(identityText(p, "spiffe://example.org/web", time.Hour)))
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n" + encodePEM(p.root)))
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"))
+	trust := must(configuredTrust(p.bundle()))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		chain, key, err := parseIdentity(text)
+		if err != nil {
+			return
+		}
+		if len(chain) == 0 || len(chain) > maxChain || key == nil {
+			t.Fatalf("%d certificates, key %v", len(chain), key)
+		}
+		s, err := adopt(trust, chain, key, spiffeid.ID{}, time.Now())
+		if err != nil {
+			return
+		}
+		// What is accepted is written as something that is accepted, and the same.
+		again, sameKey, err := parseIdentity(must(encodeIdentity(s)))
+		if err != nil || len(again) != len(chain) || !again[0].Equal(chain[0]) || matches(chain[0], sameKey) != nil {
+			t.Errorf("read again: %v", err)
+		}
+	})
+}
+
+func FuzzState(f *testing.F) {
+	p := newPKI("example.org")
+	pair := p.identity(leafTemplate("spiffe://example.org/web", time.Hour))
+	known, _, _ := (*revocations)(nil).with(&revocationList{
+		Sequence: 3, Serials: []serial{randomSerial(time.Now().Add(time.Hour))}, Authorities: []keyID{{1}},
+	}, time.Now())
+	cur := fixedSnapshot(rootsOf(8, p), pair)
+	cur.trust.learned, cur.revoked = true, known
+	cur.told = window{start: time.Now(), end: time.Now().Add(time.Minute)}
+	f.Add(must(json.Marshal(stateOf(cur, Status{LastSuccess: time.Now()}, "anchor"))))
+	f.Add([]byte(`{"version":1,"certificate":{"renewal":{"start":"9999-12-31T23:59:59Z","end":"0001-01-01T00:00:00Z"}}}`))
+	f.Add([]byte(`{"version":1,"bundle":{},"revocations":{}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		now := time.Now()
+		st, err := parseState(text, cur.trust.domain, now)
+		if err != nil {
+			return
+		}
+		if st.trust != nil && (st.trust.domain != cur.trust.domain || len(st.trust.roots) == 0 || !st.trust.learned) {
+			t.Errorf("bundle: %+v", st.trust)
+		}
+		if n := st.revoked.count(); n > maxKept {
+			t.Errorf("%d revoked", n)
+		}
+		next := *cur
+		st.certificate.Serial = next.serial()
+		next.recall(st.certificate, now)
+		if w := next.window; w.end.Before(w.start) || w.start.After(next.leaf().NotAfter) {
+			t.Errorf("window %+v", w)
+		}
+	})
+}

@@ -61,6 +61,7 @@ func (p *pando) enrol(ctx context.Context, c contact, want spiffeid.ID) (*snapsh
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	p.spent = p.credential.once
+	s.asked = p.request.fingerprint()
 	return s, nil
 }
 
@@ -76,7 +77,15 @@ func (p *pando) renew(ctx context.Context, cur *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("renew: %w", err)
 	}
+	s.asked = cur.asked
 	return s, nil
+}
+
+// outdated reports whether the configuration asks for other names or another profile than the
+// certificate was asked for with, and there is something to enrol with. Renewal keeps what the
+// certificate has.
+func (p *pando) outdated(cur *snapshot) bool {
+	return cur.asked != "" && cur.asked != p.request.fingerprint() && p.credential.read != nil
 }
 
 // keyFor makes a key for an enrolment, or returns the one that this join token was sent

@@ -46,3 +46,12 @@ func parseCertificates(data []byte, limit int) ([]*x509.Certificate, error) {
 	}
 	return certs, nil
 }
+
+// encodeCertificates writes certificates in PEM.
+func encodeCertificates(certs []*x509.Certificate) []byte {
+	var text []byte
+	for _, cert := range certs {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	return text
+}

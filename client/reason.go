@@ -54,12 +54,14 @@ func ReasonOf(err error, now time.Time) Reason {
 	var identity *identityError
 	var timeout net.Error
 	switch {
+	case errors.Is(err, ErrNotReady):
+		return ReasonOther
+	case errors.Is(err, ErrExpired): // of this side; what else is in it is why it was not renewed
+		return ReasonExpired
 	case errors.As(err, &invalid):
 		return invalidReason(invalid, now)
 	case errors.As(err, &unknown):
 		return ReasonUnknownAuthority
-	case errors.Is(err, ErrExpired):
-		return ReasonExpired
 	case errors.Is(err, ErrRevoked):
 		return ReasonRevoked
 	case errors.As(err, &identity), errors.Is(err, errNotAllowed):

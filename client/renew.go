@@ -69,6 +69,13 @@ func (s *Source) successor(ctx context.Context, cur *snapshot, now time.Time) (*
 	if cur.dead(now) {
 		return s.pando.enrol(ctx, cur.stranger(), cur.id)
 	}
+	if s.pando.outdated(cur) {
+		next, err := s.pando.enrol(ctx, cur.stranger(), cur.id)
+		if err == nil {
+			return next, nil
+		}
+		s.log.Warn("what the configuration asks for has changed, and enrolling for it failed: renewing", "spiffe_id", cur.id, "error", err)
+	}
 	next, err := s.pando.renew(ctx, cur)
 	if isRevoked(err) {
 		s.refusedAsRevoked(cur, now)

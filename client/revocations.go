@@ -1,10 +1,13 @@
 package client
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -29,6 +32,11 @@ var errTooMany = fmt.Errorf("more than %d certificates are revoked", maxRevoked)
 type keyID [sha256.Size]byte
 
 func keyIDOf(cert *x509.Certificate) keyID { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }
+
+func (k keyID) compare(o keyID) int { return bytes.Compare(k[:], o[:]) }
+
+// MarshalText writes them as UnmarshalText reads them.
+func (k keyID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, k[:]), nil }
 
 // UnmarshalText reads 64 hex digits.
 func (k *keyID) UnmarshalText(text []byte) error { return decodeHex(k[:], text) }
@@ -96,6 +104,23 @@ func (r *revocations) with(l *revocationList, now time.Time) (next *revocations,
 		return r, false, nil
 	}
 	return &grown, news, nil
+}
+
+// kept returns the list to be kept for a restart; nil if nothing is revoked. One that is too
+// long, or not complete, has no sequence, so that the CA is asked for all of it again.
+func (r *revocations) kept() *revocationList {
+	if r == nil {
+		return nil
+	}
+	l := &revocationList{Authorities: slices.SortedFunc(maps.Keys(r.authorities), keyID.compare)}
+	if r.serials.len()+r.former.len() > maxKept {
+		return l
+	}
+	l.Serials = slices.Concat(slices.Concat(r.serials...), slices.Concat(r.former...))
+	if r.former == nil {
+		l.Sequence = r.sequence
+	}
+	return l
 }
 
 func keySet(keys []keyID) map[keyID]bool {

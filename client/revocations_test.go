@@ -97,3 +97,53 @@ func TestMoreThanCanBeKeptIsAnError(t *testing.T) {
 		t.Errorf("news %t, %v", news, err)
 	}
 }
+
+func TestWhichRevocationsAreKept(t *testing.T) {
+	now := time.Now()
+	many := func(n int) (l []serial) {
+		for range n {
+			l = append(l, randomSerial(now.Add(time.Hour)))
+		}
+		return l
+	}
+	apply := func(lists ...*revocationList) (r *revocations) {
+		for _, l := range lists {
+			r, _, _ = r.with(l, now)
+		}
+		return r
+	}
+	for name, test := range map[string]struct {
+		r           *revocations
+		serials     int
+		authorities int
+		sequence    uint64
+	}{
+		"all of a short list": {
+			r:       apply(&revocationList{Sequence: 5, Serials: many(3), Authorities: []keyID{{1}, {2}}}),
+			serials: 3, authorities: 2, sequence: 5,
+		},
+		"no certificate of a long one": {
+			r:           apply(&revocationList{Sequence: 5, Serials: many(maxKept + 1), Authorities: []keyID{{1}}}),
+			authorities: 1,
+		},
+		"both lists while the CA begins anew, to be asked for again": {
+			r:       apply(&revocationList{Sequence: 5, Serials: many(3)}, &revocationList{Sequence: 2, Serials: many(2), Reset: true, More: true}),
+			serials: 5,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := test.r.kept()
+			if len(l.Serials) != test.serials || len(l.Authorities) != test.authorities || l.Sequence != test.sequence {
+				t.Errorf("%d certificates, %d authorities, sequence %d", len(l.Serials), len(l.Authorities), l.Sequence)
+			}
+			for _, n := range l.Serials {
+				if !test.r.serials.has(n) && !test.r.former.has(n) {
+					t.Errorf("%s was not revoked", n)
+				}
+			}
+		})
+	}
+	if (*revocations)(nil).kept() != nil {
+		t.Error("something of nothing")
+	}
+}

@@ -23,6 +23,9 @@ func serialOf(cert *x509.Certificate) (n serial, ok bool) {
 	return n, true
 }
 
+// MarshalText writes it as UnmarshalText reads it.
+func (n serial) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
 // UnmarshalText reads 38 hex digits.
 func (n *serial) UnmarshalText(text []byte) error { return decodeHex(n[:], text) }
 

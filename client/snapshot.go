@@ -29,6 +29,7 @@ type snapshot struct {
 	told        window        // the last window that the CA gave, sensible or not
 	obtained    time.Time     // with the monotonic clock, which no jump of the wall clock moves
 	settle      time.Duration // how long after obtained no renewal starts
+	asked       string        // fingerprint of what it was asked for with; empty: not known
 }
 
 // window is when the CA wants the certificate renewed.
@@ -37,13 +38,17 @@ type window struct {
 	end   time.Time
 }
 
+// held reports whether there is a certificate: there is none before the first.
+func (s *snapshot) held() bool { return s.certificate.Leaf != nil }
+
 func (s *snapshot) leaf() *x509.Certificate { return s.certificate.Leaf }
 
 // serial is the certificate's serial number as Pando writes it.
 func (s *snapshot) serial() string { return fmt.Sprintf("%038x", s.leaf().SerialNumber) }
 
-// expired reports whether no peer will accept the certificate any more.
-func (s *snapshot) expired(now time.Time) bool { return now.After(s.leaf().NotAfter) }
+// expired reports whether no peer will accept the certificate any more, as none will if there
+// is none.
+func (s *snapshot) expired(now time.Time) bool { return !s.held() || now.After(s.leaf().NotAfter) }
 
 // dead reports whether the CA will not renew the certificate any more either.
 func (s *snapshot) dead(now time.Time) bool {

@@ -9,6 +9,7 @@ import (
 
 // Status is the state of a [Source] at one moment.
 type Status struct {
+	Ready          bool // there is an identity; without one, what is about the certificate is zero
 	ID             spiffeid.ID
 	Serial         string // of the certificate, as 38 lower-case hex digits
 	Issuer         string // ID of the authority that signed it, as 16 lower-case hex digits
@@ -36,9 +37,13 @@ type Status struct {
 	// while it does or has yet to.
 	Following   bool
 	FollowError error
+
+	// CacheError is why the last change is not in Config.CacheDir; nil: it is, or there is no
+	// such directory.
+	CacheError error
 }
 
-// Expired reports whether the certificate was past its end at now.
+// Expired reports whether the certificate was past its end at now. If there is none, it was.
 func (st Status) Expired(now time.Time) bool { return now.After(st.NotAfter) }
 
 // Status returns the state of now. A health check should fail when it has expired or is
@@ -52,31 +57,42 @@ func (s *Source) Status() Status {
 // status is Status for a caller that holds mu.
 func (s *Source) status() Status {
 	cur := s.snapshot.Load()
-	return Status{
-		ID: cur.id, Serial: cur.serial(), Issuer: cur.issuer,
-		NotBefore: cur.leaf().NotBefore, NotAfter: cur.leaf().NotAfter,
+	st := Status{
+		Ready: cur.held(), ID: cur.id, Issuer: cur.issuer,
 		RenewalDue: cur.window.start, RenewalOverdue: cur.window.end, BundleSequence: cur.trust.sequence,
 		BundleUpdated: s.bundleUpdated, Following: s.following, FollowError: s.followError,
 		Revoked: cur.withdrawn != nil, RevokedCertificates: cur.revoked.count(),
 		RevocationSequence: cur.revoked.cursor(), RevocationsUpdated: s.revocationsUpdated,
 		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, LastError: s.lastError, Failures: s.failures,
+		CacheError: s.cacheError,
 	}
+	if st.Ready {
+		st.Serial, st.NotBefore, st.NotAfter = cur.serial(), cur.leaf().NotBefore, cur.leaf().NotAfter
+	}
+	return st
 }
 
-// failed records a failure and returns how long to wait before the next try.
+// failed records a failed renewal and returns how long to wait before the next try.
 func (s *Source) failed(cur *snapshot, err error, now time.Time) time.Duration {
-	s.mu.Lock()
-	s.failures++
-	s.lastFailure, s.lastError = now, err
-	failures := s.failures
-	s.mu.Unlock()
+	failures := s.noteFailure(err, now)
 	delay := cur.pause(failures, err, now)
 	s.log.Warn("renewal failed", "spiffe_id", cur.id, "error", err, "failures", failures,
 		"retry_in", delay, "not_after", cur.leaf().NotAfter)
 	return delay
 }
 
-// Updates returns a channel that carries the current status at once and then one after
+// noteFailure records that a try to obtain a certificate failed, and returns how many in a
+// row have.
+func (s *Source) noteFailure(err error, now time.Time) (failures int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures++
+	s.lastFailure, s.lastError = now, err
+	s.notifier.add(Event{Kind: EventFailed, Err: err, Status: s.status()})
+	return s.failures
+}
+
+// Updates returns a channel that carries the current status at once, ready or not, and then one after
 // each new certificate, each new trust bundle, and the revocation of the own certificate; failures are not sent. A reader that is
 // slow sees the latest only, and slows nobody. The channel is closed when ctx ends or the
 // Source is closed:

@@ -73,6 +73,9 @@ func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls
 	}
 	return func(state tls.ConnectionState) error {
 		_, err := s.admit(&state, usage, authorize)
+		if err != nil {
+			s.handshakes.failed(time.Now(), sideName(usage), nil, err)
+		}
 		return err
 	}
 }

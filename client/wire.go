@@ -2,6 +2,8 @@ package client
 
 import (
 	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -20,6 +22,12 @@ type signRequest struct {
 	DNSNames []string `json:"dns_names,omitempty"`
 	Profile  string   `json:"profile,omitempty"`
 	Duration string   `json:"duration,omitempty"` // seconds with an "s", as protobuf's JSON has it
+}
+
+// fingerprint is of what a certificate is asked for beyond its identity, to be kept with it.
+func (r signRequest) fingerprint() string {
+	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.DNSNames, r.Profile, r.Duration))
+	return hex.EncodeToString(digest[:])
 }
 
 // answer is a new certificate and all that goes with it.

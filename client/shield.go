@@ -1,0 +1,57 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+)
+
+// shielded calls a function of the program, and returns its panic as an error. It would end
+// the program from a goroutine of the Source, where nobody else can recover: a slip in what
+// fetches a token must not take down servers whose certificates are good for hours.
+func shielded(f func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic at %s: %s", whereabouts(), printable(fmt.Sprint(r)))
+		}
+	}()
+	f()
+	return nil
+}
+
+// whereabouts is the file and line that panicked. Its caller is the deferred function.
+func whereabouts() string {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
+	}
+}
+
+// shieldedHook is a hook whose panic is logged.
+func shieldedHook(log *slog.Logger, hook func(error)) func(error) {
+	return func(told error) {
+		if err := shielded(func() { hook(told) }); err != nil {
+			log.Error("hook failed", "hook", "Attempted", "error", err)
+		}
+	}
+}
+
+// shieldedDial is a dialFunc whose panic is an error.
+func shieldedDial(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		if panicked := shielded(func() { conn, err = dial(ctx, network, address) }); panicked != nil {
+			return nil, fmt.Errorf("dial: %w", panicked)
+		}
+		return conn, err
+	}
+}
