@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,21 +320,14 @@ func TestAServiceWithoutMTLS(t *testing.T) {
 // brokenMTLS is a store whose reading of policies can fail.
 type brokenMTLS struct {
 	server.MTLSStore
-	err error
+	away atomic.Bool
 }
 
 func (s *brokenMTLS) MTLSVersion(ctx context.Context) (uint64, error) {
-	if s.err != nil {
-		return 0, s.err
+	if s.away.Load() {
+		return 0, errAway
 	}
 	return s.MTLSStore.MTLSVersion(ctx)
-}
-
-func (s *brokenMTLS) ReportMTLS(ctx context.Context, reports []store.MTLSReport) error {
-	if s.err != nil {
-		return s.err
-	}
-	return s.MTLSStore.ReportMTLS(ctx, reports)
 }
 
 var errAway = errors.Join(errors.New("connection refused"), store.ErrUnavailable)

@@ -184,7 +184,7 @@ func TestPoliciesWhileTheDatabaseIsAway(t *testing.T) {
 		r := f.replica(t, func(cfg *server.Config) { cfg.MTLS = broken })
 		f.commit(t, f.pki)
 		caller := f.programOf(t, workload)
-		broken.err = errAway
+		broken.away.Store(true)
 		if _, err := r.Trust(t.Context(), caller, server.Known{MTLS: new(string)}, 0); code(err) != "unavailable" {
 			t.Errorf("a replica that knows no policy yet answers %v", err)
 		}
@@ -194,13 +194,13 @@ func TestPoliciesWhileTheDatabaseIsAway(t *testing.T) {
 		if inForce, known := r.MTLSOverridesInForce(); known || len(inForce) != 0 {
 			t.Errorf("in force, as far as it knows: %v", inForce)
 		}
-		broken.err = nil
+		broken.away.Store(false)
 		f.setPolicy(t, "/ns/**", mtls.ModePermissive)
 		f.override(t, "/ns/**", 10*time.Second)
 		r.follow(t, f.store, newOpeners(f.pki))
 		time.Sleep(time.Second)
 		version := r.version(t, caller)
-		broken.err = errAway
+		broken.away.Store(true)
 		answer := r.pollPolicy(t.Context(), caller, version)
 		start := time.Now()
 		if got := <-answer; told(got.MTLS) != "=permissive 0 overrides" || time.Since(start) != 9*time.Second {

@@ -142,7 +142,9 @@ func TestAReportThatIsNotWritten(t *testing.T) {
 		if err := r.ReportMTLS(t.Context(), caller, report); code(err) != "unavailable" {
 			t.Errorf("a database that is away gives %v", err)
 		}
+		broken.mu.Lock()
 		broken.err = nil
+		broken.mu.Unlock()
 		if err := r.ReportMTLS(t.Context(), caller, report); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
