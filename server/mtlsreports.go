@@ -232,8 +232,9 @@ func (r *reporter) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-r.more:
-			pause(ctx, reportGather)
-			r.writeAll(ctx)
+			if pause(ctx, reportGather); ctx.Err() == nil {
+				r.writeAll(ctx)
+			}
 		}
 	}
 	r.mu.Lock()
