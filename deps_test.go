@@ -55,6 +55,7 @@ func table() map[string]imports {
 		"ca/spiffeid": {never: pure},
 		"ca":          {ours: []string{"ca/spiffeid"}, never: pure},
 		"ca/policy":   {ours: []string{"ca", "ca/spiffeid"}, never: pure},
+		"ca/mtls":     {ours: []string{"ca/spiffeid"}, never: pure},
 		// miekg/pkcs11 is what go.step.sm/crypto reaches tokens with; its error codes tell a wrong
 		// PIN from a token that is away.
 		"ca/keystore": {ours: []string{"ca"}, others: []string{"go.step.sm/crypto", "github.com/miekg/pkcs11"}, never: useCases},
@@ -70,7 +71,7 @@ func table() map[string]imports {
 		// rotation and server meet in the store only.
 		"rotation": {ours: []string{"ca", "ca/spiffeid", "store"}, others: []string{"github.com/robfig/cron/v3"}, never: useCases},
 		"server": {
-			ours:   []string{"ca", "ca/policy", "ca/spiffeid", "store"},
+			ours:   []string{"ca", "ca/mtls", "ca/policy", "ca/spiffeid", "store"},
 			others: []string{"github.com/spiffe/go-spiffe/v2", lru, xtime},
 			never:  useCases,
 		},
@@ -82,17 +83,17 @@ func table() map[string]imports {
 		},
 		"server/door": {ours: []string{"ca/policy", "ca/spiffeid", "server", "server/auth"}, never: useCases},
 		"server/rest": {
-			ours:   []string{"ca/policy", "server", "server/auth", "server/door"},
+			ours:   []string{"ca/mtls", "ca/policy", "server", "server/auth", "server/door"},
 			others: []string{"github.com/go-chi/chi/v5", "github.com/danielgtaylor/huma/v2"},
 			never:  []string{"database/sql"},
 		},
 		"server/rpc": {
-			ours:   []string{"api/v1", "ca/policy", "server", "server/auth", "server/door"},
+			ours:   []string{"api/v1", "ca/mtls", "ca/policy", "server", "server/auth", "server/door"},
 			others: []string{grpc, protobuf, "google.golang.org/genproto/googleapis/rpc"},
 			never:  useCases,
 		},
 		"server/metrics": {
-			ours:   []string{"ca", "ca/policy", "rotation", "server", "server/auth", "server/door", "store"},
+			ours:   []string{"ca", "ca/mtls", "ca/policy", "rotation", "server", "server/auth", "server/door", "store"},
 			others: []string{"github.com/prometheus/client_golang"},
 			never:  []string{"database/sql"},
 		},

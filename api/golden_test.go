@@ -252,6 +252,8 @@ var masks = []struct {
 	{"an authority", regexp.MustCompile(`^[0-9a-f]{16}$`)},
 	{"a fingerprint", regexp.MustCompile(`^[0-9a-f]{64}$`)},
 	{"a request", regexp.MustCompile(`^[0-9a-f]{24}$`)},
+	{"a version", regexp.MustCompile(`^[0-9a-f]{32}$`)},
+	{"an override", regexp.MustCompile(`^ovr_[0-9a-f]{24}$`)},
 	{"an entry", regexp.MustCompile(`^ent_[0-9a-f]{24}$`)},
 	{"a token's ID", regexp.MustCompile(`^tok_[0-9a-f]{24}$`)},
 	{"a token", regexp.MustCompile(`^pjt_[A-Za-z0-9_-]{43}$`)},

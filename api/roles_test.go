@@ -87,6 +87,7 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 		op: server.OpListAudit, want: [5]string{anon, perm, ok, ok, ok},
 		request: get("/v1/audit", apiv1.AuditService_ListAudit_FullMethodName, &apiv1.ListAuditRequest{}, &apiv1.ListAuditResponse{}),
 	}
+	maps.Copy(cases, mtlsPermissions())
 	return cases
 }
 
@@ -183,6 +184,51 @@ func revocationPermissions() map[string]permissionCase {
 		"revoke and block a key": {
 			op: server.OpCreateRevocation, want: [5]string{anon, perm, perm, perm, ok},
 			request: bulk(&apiv1.CreateRevocationRequest{KeyHash: strings.Repeat("ab", 32)}),
+		},
+	}
+}
+
+func mtlsPermissions() map[string]permissionCase {
+	put := post("/v1/mtls/policies", apiv1.MTLSService_SetMTLSPolicy_FullMethodName,
+		&apiv1.SetMTLSPolicyRequest{Pattern: "/ns/**", Mode: "strict"}, &apiv1.MTLSPolicy{})
+	put.httpMethod, put.body = http.MethodPut, []byte(`{"pattern":"/ns/**","mode":"strict"}`)
+	drop := get("/v1/mtls/policies?pattern=%2Fnone", apiv1.MTLSService_DeleteMTLSPolicy_FullMethodName,
+		&apiv1.DeleteMTLSPolicyRequest{Pattern: "/none"}, &emptypb.Empty{})
+	drop.httpMethod = http.MethodDelete
+	end := get("/v1/mtls/overrides/ovr_none?reason=r", apiv1.MTLSService_EndMTLSOverride_FullMethodName,
+		&apiv1.EndMTLSOverrideRequest{Id: "ovr_none", Reason: "r"}, &apiv1.MTLSOverride{})
+	end.httpMethod = http.MethodDelete
+	const web = "spiffe://example.org/web"
+	return map[string]permissionCase{
+		"list mTLS policies": {
+			op: server.OpListMTLSPolicies, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/mtls/policies", apiv1.MTLSService_ListMTLSPolicies_FullMethodName, &apiv1.ListMTLSPoliciesRequest{}, &apiv1.ListMTLSPoliciesResponse{}),
+		},
+		"set an mTLS policy":    {op: server.OpSetMTLSPolicy, want: [5]string{anon, perm, perm, perm, ok}, request: put},
+		"delete an mTLS policy": {op: server.OpDeleteMTLSPolicy, want: [5]string{anon, perm, perm, perm, none}, request: drop},
+		"list overrides": {
+			op: server.OpListMTLSOverrides, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/mtls/overrides", apiv1.MTLSService_ListMTLSOverrides_FullMethodName, &apiv1.ListMTLSOverridesRequest{}, &apiv1.ListMTLSOverridesResponse{}),
+		},
+		"start an override": {
+			op: server.OpStartMTLSOverride, want: [5]string{anon, perm, perm, ok, ok},
+			request: post("/v1/mtls/overrides", apiv1.MTLSService_StartMTLSOverride_FullMethodName,
+				&apiv1.StartMTLSOverrideRequest{Pattern: "/ns/**", Reason: "r"}, &apiv1.MTLSOverride{}),
+		},
+		"end an override": {op: server.OpEndMTLSOverride, want: [5]string{anon, perm, perm, none, none}, request: end},
+		"ask what holds for an identity": {
+			op: server.OpGetEffectiveMTLS, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/mtls/effective?spiffe_id="+web, apiv1.MTLSService_GetEffectiveMTLS_FullMethodName,
+				&apiv1.GetEffectiveMTLSRequest{SpiffeId: web}, &apiv1.EffectiveMTLS{}),
+		},
+		"ask who is ready to be strict": {
+			op: server.OpListMTLSReadiness, want: [5]string{anon, perm, ok, ok, ok},
+			request: get("/v1/mtls/readiness", apiv1.MTLSService_ListMTLSReadiness_FullMethodName, &apiv1.ListMTLSReadinessRequest{}, &apiv1.ListMTLSReadinessResponse{}),
+		},
+		"report": {
+			op: server.OpReportMTLS, want: [5]string{anon, ok, ok, ok, ok},
+			request: post("/v1/mtls/report", apiv1.MTLSService_ReportMTLS_FullMethodName,
+				&apiv1.ReportMTLSRequest{Instance: "0123456789abcdef"}, &emptypb.Empty{}),
 		},
 	}
 }

@@ -14,7 +14,7 @@
 //
 // So are the revocations: a replica keeps the numbers of the unexpired ones in memory, to tell
 // of them and to refuse early. What a revocation means for a renewal is decided by that
-// statement alone.
+// statement alone. What programs are told about mutual TLS is re-read as the entries are.
 //
 // [Service.Trust] closes the circle of a rotation: a holder waits there for the next trust
 // bundle, and by asking again says that it has got it.

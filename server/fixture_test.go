@@ -87,7 +87,7 @@ func (f *fixture) serve(t testing.TB, change ...func(*server.Config)) {
 	t.Helper()
 	cfg := server.Config{
 		Set: f.pki.Set(), Issuances: f.out, Records: f.store, Entries: f.store, Tokens: f.store, Revocations: f.store,
-		Holdings: f.store, Fleet: f.store,
+		Holdings: f.store, Fleet: f.store, MTLS: f.store,
 		Administrators: map[spiffeid.ID]policy.Role{parseID(t, adminID): policy.RoleAdmin},
 		Issuers:        []string{"ci"},
 	}

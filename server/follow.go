@@ -62,8 +62,8 @@ type follower struct {
 	broken string // why the current generation cannot be used, as it was logged last
 }
 
-// Follow makes each new generation current on this replica, and each revocation known to it,
-// within a second of its commit, and wakes those who wait for them. It returns nil once ctx has ended, and an error
+// Follow makes each new generation current on this replica, and each revocation, mTLS policy and
+// override known to it, within a second of its commit, and wakes those who wait for them. It returns nil once ctx has ended, and an error
 // only for a configuration that lacks something. While it runs, a request that finds its
 // issuer inactive looks for the new one at once.
 func (s *Service) Follow(ctx context.Context, cfg FollowConfig) error {
@@ -79,6 +79,7 @@ func (s *Service) Follow(ctx context.Context, cfg FollowConfig) error {
 	told := make(chan struct{}, 1)
 	var watching sync.WaitGroup
 	watching.Go(func() { f.watch(ctx, told) })
+	watching.Go(func() { s.lapseMTLS(ctx) })
 	defer watching.Wait()
 
 	ticker, expiry := time.NewTicker(followPeriod), time.NewTicker(expirePeriod)
@@ -116,12 +117,18 @@ func (f *follower) watch(ctx context.Context, told chan<- struct{}) {
 	}
 }
 
-// look brings this replica up to date. Revocations are read before the generation and reached
+// look brings this replica up to date.
+//
+// Revocations are read before the generation and reached
 // after it: the number moves with the revocation of an authority, and whoever is told of that
 // number must find the generation in which it is revoked.
 func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
+	return errors.Join(f.lookAtTrust(ctx), f.service.refreshMTLS(ctx, time.Now()))
+}
+
+func (f *follower) lookAtTrust(ctx context.Context) error {
 	sequence, err := f.readRevocations(ctx)
 	if err := errors.Join(err, f.lookAtGeneration(ctx)); err != nil {
 		return err

@@ -49,6 +49,16 @@ const (
 	OpListIncidents  Operation = "incidents.list"
 
 	OpListAudit Operation = "audit.list"
+
+	OpListMTLSPolicies  Operation = "mtls_policies.list"
+	OpSetMTLSPolicy     Operation = "mtls_policies.set"
+	OpDeleteMTLSPolicy  Operation = "mtls_policies.delete"
+	OpListMTLSOverrides Operation = "mtls_overrides.list"
+	OpStartMTLSOverride Operation = "mtls_overrides.start"
+	OpEndMTLSOverride   Operation = "mtls_overrides.end"
+	OpGetEffectiveMTLS  Operation = "mtls.effective"
+	OpListMTLSReadiness Operation = "mtls.readiness"
+	OpReportMTLS        Operation = "mtls.report"
 )
 
 // Operations lists every operation.
@@ -62,6 +72,8 @@ func Operations() []Operation {
 		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
 		OpCreateIncident, OpGetIncident, OpListIncidents,
 		OpListAudit,
+		OpListMTLSPolicies, OpSetMTLSPolicy, OpDeleteMTLSPolicy, OpListMTLSOverrides, OpStartMTLSOverride, OpEndMTLSOverride,
+		OpGetEffectiveMTLS, OpListMTLSReadiness, OpReportMTLS,
 	}
 }
 
@@ -81,14 +93,17 @@ func permissionFor(op Operation) permission {
 		return permission{workload: true} // policy decides for which identity
 	case OpTrust:
 		return permission{workload: true}
-	case OpGetNewest, OpRenewalInfo:
+	case OpGetNewest, OpRenewalInfo, OpReportMTLS:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit:
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit,
+		OpListMTLSPolicies, OpListMTLSOverrides, OpGetEffectiveMTLS, OpListMTLSReadiness:
 		return permission{least: policy.RoleViewer}
-	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation:
+	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation,
+		OpStartMTLSOverride, OpEndMTLSOverride:
 		return permission{least: policy.RoleOperator}
-	case OpRequestAuthority, OpImportAuthority, OpRunJob, OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority, OpCreateIncident:
+	case OpRequestAuthority, OpImportAuthority, OpRunJob, OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority, OpCreateIncident,
+		OpSetMTLSPolicy, OpDeleteMTLSPolicy:
 		return permission{least: policy.RoleAdmin}
 	}
 	return permission{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		server.OpListIncidents: func(c policy.Caller) error { _, err := f.Incidents(ctx, c); return err },
 		server.OpGetIncident:   func(c policy.Caller) error { _, err := f.Incident(ctx, c, "i"); return err },
 	}
+	maps.Copy(operations, mtlsOperations(f))
 	byHand := map[server.Operation]server.AuthorityOrder{
 		server.OpPrepareAuthority:  {Action: server.ActionPrepare},
 		server.OpRotateAuthority:   {Action: server.ActionRotate, Role: ca.RoleIntermediate},
@@ -120,6 +122,12 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for op := range byHand {
 		expect[op] = expect[server.OpRunJob]
 	}
+	for _, op := range []server.Operation{server.OpListMTLSPolicies, server.OpListMTLSOverrides, server.OpGetEffectiveMTLS, server.OpListMTLSReadiness} {
+		expect[op] = expect[server.OpGetCertificate]
+	}
+	expect[server.OpStartMTLSOverride], expect[server.OpEndMTLSOverride] = expect[server.OpCreateEntry], expect[server.OpCreateEntry]
+	expect[server.OpSetMTLSPolicy], expect[server.OpDeleteMTLSPolicy] = expect[server.OpRunJob], expect[server.OpRunJob]
+	expect[server.OpReportMTLS] = expect[server.OpRenew]
 	for op, do := range operations {
 		for role, caller := range callers {
 			if got, want := code(do(caller)), expect[op][role]; got != want {

@@ -56,6 +56,7 @@ type Config struct {
 	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
 	Audits   store.Audits      // none: there are no audit rows to list, and a job that is run by hand leaves none
+	MTLS     MTLSStore         // none: programs are told no mTLS policy
 
 	Orders    Orders    // none: steps are not taken by hand
 	Incidents Incidents // none: there are no incidents to show
@@ -96,6 +97,7 @@ type Service struct {
 	incidents   Incidents
 	audits      store.Audits // nil: there are none
 	milestones  Milestones   // nil: nobody looks
+	mtlsStore   MTLSStore    // nil: nobody is told a policy
 	observer    Observer
 	log         *slog.Logger
 
@@ -105,6 +107,7 @@ type Service struct {
 
 	identities    *limiter
 	addresses     *limiter
+	reporters     *limiter // identities that report, whose certificates do not wait for that
 	pacer         *pacer
 	preRenewLimit *rate.Limiter
 	figuresAge    time.Duration
@@ -115,9 +118,11 @@ type Service struct {
 	figures  atomic.Pointer[knownFigures] // nil until there are some
 	polls    *polls
 	acks     *acker // nil: acknowledgements are not kept
+	reports  *reporter
 
 	entries *entryIndex
 	revoked *revocations
+	mtls    *mtlsIndex
 
 	lastBackup atomic.Pointer[time.Time] // nil: none that is known
 
@@ -140,13 +145,14 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, mtlsStore: cfg.MTLS, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
 		addresses:     newLimiter("address", cfg.AddressRate, cfg.AddressBurst),
+		reporters:     newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),
 		preRenewLimit: newPreRenewLimit(cfg.PreRenewRate), figuresAge: cmp.Or(cfg.FiguresAge, defaultFiguresAge),
-		entries: newEntryIndex(), revoked: newRevocations(), peers: newPeerCache(), polls: newPolls(cfg.Polls), pacer: newPacer(),
+		entries: newEntryIndex(), revoked: newRevocations(), mtls: newMTLSIndex(), peers: newPeerCache(), polls: newPolls(cfg.Polls), pacer: newPacer(),
 	}
 	if s.observer == nil {
 		s.observer = silent{}
@@ -156,6 +162,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Acks != nil {
 		s.acks = newAcker(cfg.Acks, s.log)
+	}
+	if cfg.MTLS != nil {
+		s.reports = newReporter(cfg.MTLS, s.log)
 	}
 	for _, name := range cfg.Issuers {
 		s.issuers[name] = true
@@ -217,12 +226,16 @@ func (s *Service) Set() *ca.Set { return s.trust.Load().set }
 // HasProfile reports whether there is a profile of this name. Metrics use it to keep labels closed.
 func (s *Service) HasProfile(name string) bool { return s.profiles[name] != nil }
 
-// Run follows the entries, the figures and the backups, and writes the acknowledgements until ctx ends. It
-// returns when all that it started is gone, and the acknowledgements are written or have failed.
+// Run follows the entries, the figures and the backups, and writes acknowledgements and reports
+// until ctx ends. It returns when all that it started is gone, and the acknowledgements are written
+// or have failed.
 func (s *Service) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	if s.acks != nil {
 		working.Go(func() { s.acks.run(ctx) })
+	}
+	if s.reports != nil {
+		working.Go(func() { s.reports.run(ctx) })
 	}
 	if s.fleet != nil {
 		working.Go(func() { s.followFigures(ctx) })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/mtls"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/store"
 )
@@ -24,6 +25,9 @@ type Known struct {
 	// Revocations is the sequence of the last answer, 0 before the first; nil: the caller does
 	// not ask for them.
 	Revocations *uint64
+	// MTLS is the version of the mTLS policy, "" when it has none; nil: the caller does not ask
+	// for it.
+	MTLS *string
 }
 
 // TrustUpdate is what there is to trust, and not to trust, as one caller needs it.
@@ -35,6 +39,10 @@ type TrustUpdate struct {
 	// Revocations are those that the caller does not know yet. It is nil when the caller does
 	// not ask for them, and until this replica has read them, moments after its start.
 	Revocations *Revocations
+
+	// MTLS is the mTLS policy for the holder of a certificate. It is nil when the caller does not
+	// ask for it, or has shown none. Shared: do not change it.
+	MTLS *mtls.Effective
 }
 
 // Revocations is what has been revoked since a sequence.
@@ -51,7 +59,7 @@ type Revocations struct {
 }
 
 // Trust returns at once when there is something that the caller does not know: a trust bundle
-// with a higher sequence, or revocations. Otherwise it returns when that becomes so, when the
+// with a higher sequence, revocations, or another mTLS policy. Otherwise it returns when that becomes so, when the
 // renewal window of the caller moves, or when wait, ctx or the replica ends, whichever is
 // first. An answer that is no news is no error.
 //
@@ -79,6 +87,7 @@ func (s *Service) Trust(ctx context.Context, caller policy.Caller, known Known, 
 		select {
 		case <-p.trust.next: // a generation with the same bundle ends no poll
 		case <-p.view.changed:
+		case <-p.policies:
 		case <-timer.C:
 			return p.update(), nil
 		case <-s.polls.draining:
@@ -118,6 +127,7 @@ func (s *Service) WatchTrust(ctx context.Context, caller policy.Caller, known Kn
 			select {
 			case <-p.trust.next:
 			case <-p.view.changed:
+			case <-p.policies:
 			case <-s.polls.draining:
 				return mayNotWait(KindUnavailable, "unavailable", "this server is about to stop", retryUnavailable)
 			case <-ctx.Done():
@@ -153,6 +163,9 @@ type poll struct {
 	view    view
 	now     time.Time
 	highest uint64
+
+	mtls     *mtls.Effective // nil: not asked for
+	policies <-chan struct{} // closed once mtls may be another one
 }
 
 func (s *Service) newPoll(ctx context.Context, caller policy.Caller, known Known) (*poll, error) {
@@ -174,6 +187,9 @@ func (s *Service) newPoll(ctx context.Context, caller policy.Caller, known Known
 	if err := p.look(); err != nil {
 		return nil, err
 	}
+	if err := p.catchUp(ctx); err != nil {
+		return nil, err
+	}
 	p.reset = p.reset || p.ahead(ctx)
 	p.window, p.authorities = p.renewal(), p.trust.set.RevokedKeys(p.now)
 	return p, nil
@@ -185,6 +201,10 @@ func (p *poll) look() error {
 	p.view = p.service.revoked.view() // before the authorities: see follower.look
 	p.trust, p.now = p.service.trust.Load(), time.Now()
 	p.highest = max(p.highest, p.view.sequence)
+	if p.asksPolicy() {
+		state := p.service.mtls.state.Load()
+		p.mtls, p.policies = state.of(p.caller.ID), state.changed
+	}
 	if p.follows() && p.view.sequence < p.highest && p.view.sequence < *p.known.Revocations {
 		p.reset = true // the database was restored while the caller waited
 	}
@@ -192,6 +212,33 @@ func (p *poll) look() error {
 		return store.ErrCallerRevoked
 	}
 	return nil
+}
+
+// asksPolicy reports whether there is a policy for the caller, and it wants to be told. It is that
+// of the SPIFFE ID in its certificate.
+func (p *poll) asksPolicy() bool {
+	return p.known.MTLS != nil && p.caller.Method == policy.MethodPeer && p.service.mtlsStore != nil
+}
+
+// catchUp asks the database before a policy is told that is another one than the caller has: this
+// replica may be behind the one that was asked before, or have just started. While the database
+// is away, what is known is told.
+func (p *poll) catchUp(ctx context.Context) error {
+	if !p.asksPolicy() || p.mtls.Version == *p.known.MTLS {
+		return nil
+	}
+	loaded := p.service.mtls.state.Load().loaded
+	if loaded && *p.known.MTLS == "" {
+		return nil // it has been told nothing that could be newer
+	}
+	err := p.service.refreshMTLS(ctx, p.now)
+	switch {
+	case err != nil && !loaded:
+		return err // nothing that could be told is known
+	case err != nil:
+		p.service.log.WarnContext(ctx, "mTLS policies may be old", "error", err)
+	}
+	return p.look()
 }
 
 // ahead reports whether the caller knows of more revocations than there are in the database.
@@ -223,6 +270,8 @@ func (p *poll) news() bool {
 		return true
 	case !window.Start.Equal(p.window.Start) || !window.End.Equal(p.window.End):
 		return true
+	case p.mtls != nil && p.mtls.Version != *p.known.MTLS:
+		return true
 	case !p.follows():
 		return false
 	}
@@ -239,7 +288,7 @@ func (p *poll) renewal() ca.Window {
 }
 
 func (p *poll) update() *TrustUpdate {
-	u := &TrustUpdate{Bundle: p.trust.bundle, Changed: p.trust.bundle.Sequence > p.known.Bundle, Renewal: p.renewal()}
+	u := &TrustUpdate{Bundle: p.trust.bundle, Changed: p.trust.bundle.Sequence > p.known.Bundle, Renewal: p.renewal(), MTLS: p.mtls}
 	if !p.follows() {
 		return u
 	}
@@ -259,6 +308,9 @@ func (p *poll) update() *TrustUpdate {
 // sent notes what the caller has been told.
 func (p *poll) sent(u *TrustUpdate) {
 	p.known.Bundle, p.window = u.Bundle.Sequence, u.Renewal
+	if u.MTLS != nil {
+		p.known.MTLS = &u.MTLS.Version
+	}
 	if r := u.Revocations; r != nil {
 		p.known.Revocations, p.authorities, p.reset = &r.Sequence, r.Authorities, false
 	}

@@ -50,6 +50,8 @@ var (
 	ErrIssuerActive = errors.New("issuer is active")
 	// ErrFenced says that the lease under which a write was tried has another term by now.
 	ErrFenced = errors.New("lease is lost")
+	// ErrTooMany says that there are as many rows of a kind as there may be.
+	ErrTooMany = errors.New("there are too many")
 	// ErrReplayed refuses an issuance whose JWT (issuer and jti) has been used before.
 	ErrReplayed = errors.New("token was used before")
 )

@@ -224,7 +224,8 @@ type Upkeep interface {
 	Prepare(ctx context.Context, now, until time.Time) error
 	// Prune drops records whose certificate expired before the given time (whole UTC days
 	// of them, so that it may keep some for a day longer), tokens that were used or expired
-	// before it, and JWTs that have been too old to be used for an hour, and the CRLs of authorities that are gone. It drops no
+	// before it, and JWTs that have been too old to be used for an hour, and the CRLs of authorities that are gone,
+	// overrides that expired before it, and reports past MTLSMemory. It drops no
 	// revocation: these keep a copy of what a CRL needs of their certificate, and stand
 	// when its record is gone.
 	Prune(ctx context.Context, now, before time.Time) error
@@ -267,6 +268,51 @@ type Figures interface {
 	// Figures returns the document, and how long ago it was saved by the clock of the
 	// database; ErrNotFound before the first.
 	Figures(ctx context.Context) (data []byte, age time.Duration, err error)
+}
+
+// MTLSPolicies keeps the rules of mutual TLS.
+type MTLSPolicies interface {
+	// MTLSPolicies returns all of them, ordered by pattern and name.
+	MTLSPolicies(ctx context.Context) ([]MTLSPolicy, error)
+	// SetMTLSPolicy makes a policy, or replaces the one with its pattern and name, and returns its
+	// version. A version that is expected must be that of the one that is replaced, 0 when there
+	// is to be none: ErrConflict otherwise, and nothing is changed. ErrTooMany when there would be
+	// more than MaxMTLSPolicies or MaxMTLSNames.
+	SetMTLSPolicy(ctx context.Context, p MTLSPolicy, expect *uint64, audit Audit) (version uint64, err error)
+	// DeleteMTLSPolicy returns ErrNotFound, and ErrConflict as SetMTLSPolicy does.
+	DeleteMTLSPolicy(ctx context.Context, pattern, name string, expect *uint64, audit Audit) error
+}
+
+// MTLSOverrides keeps what lets plaintext in for a while.
+type MTLSOverrides interface {
+	// MTLSOverrides returns overrides, those that began last first.
+	MTLSOverrides(ctx context.Context, f MTLSOverrideFilter) ([]MTLSOverride, error)
+	// StartMTLSOverride returns ErrExists for an ID that is there, and ErrTooMany when more than
+	// MaxMTLSOverrides would be in force as it begins.
+	StartMTLSOverride(ctx context.Context, o MTLSOverride, audit Audit) error
+	// EndMTLSOverride ends an override that is in force at end.EndedAt, and returns it as it is
+	// then. One that is not in force any more stays as it is, without an audit row. ErrNotFound.
+	// Of end, ID and what says how it ended is used.
+	EndMTLSOverride(ctx context.Context, end MTLSOverride, audit Audit) (*MTLSOverride, error)
+}
+
+// MTLSVersions tells whether policies or overrides have changed.
+type MTLSVersions interface {
+	// MTLSVersion is a number that grows with every change of them. Those that a restored database
+	// gives are higher than those that it gave in the time that it has lost, as far as clocks can
+	// be trusted. It costs little. That an override expires is no change.
+	MTLSVersion(ctx context.Context) (uint64, error)
+}
+
+// MTLSReports keeps what programs say of their listeners.
+type MTLSReports interface {
+	// ReportMTLS writes reports in one transaction. One that is there is replaced, but keeps the
+	// latest of its times that the new one does not know.
+	ReportMTLS(ctx context.Context, reports []MTLSReport) error
+	// MTLSReports returns at most f.Limit reports, ordered by key.
+	MTLSReports(ctx context.Context, f MTLSReportFilter) ([]MTLSReport, error)
+	// CountMTLSReports counts the reports of a SPIFFE ID, up to limit.
+	CountMTLSReports(ctx context.Context, spiffeID string, limit int) (int, error)
 }
 
 // Health tells whether writes are accepted.

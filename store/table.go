@@ -65,7 +65,7 @@ type Snapshot interface {
 //
 // The state that is restored is older than the one that was lost, and others have seen that. So
 // no number is given a second time: the sequence of the trust bundle, the number of the
-// revocations, the terms of leases and the version of the entries go on from the clock, and a
+// revocations, the terms of leases and the versions of entries and mTLS policies go on from the clock, and a
 // prepared root counts as published at the restore. A key in a token that was intended, and not
 // doomed, is forgotten: an authority that is lost may have come to hold it.
 type Restoration struct {

@@ -52,6 +52,12 @@ func BackedUp() []Table {
 			{Name: "pre_renew", Kind: KindBool}, {Name: "watch", Kind: KindBool},
 		}},
 		{Name: "entry_version", Seeded: true, Columns: []Column{{Name: "version", Kind: KindInt}}},
+		{Name: "mtls_policies", Columns: []Column{
+			{Name: "pattern", Kind: KindText}, {Name: "name", Kind: KindText}, {Name: "mode", Kind: KindText},
+			{Name: "plaintext_dial", Kind: KindBool}, {Name: "version", Kind: KindInt},
+			{Name: "updated_at", Kind: KindTime}, {Name: "updated_by", Kind: KindText},
+		}},
+		{Name: "mtls_version", Seeded: true, Columns: []Column{{Name: "version", Kind: KindInt}}},
 		{Name: "tokens", Columns: []Column{
 			{Name: "id", Kind: KindText}, {Name: "hash", Kind: KindOctets}, {Name: "entry_id", Kind: KindText},
 			{Name: "created_at", Kind: KindTime}, {Name: "created_by", Kind: KindText}, {Name: "expires_at", Kind: KindTime},
@@ -85,6 +91,12 @@ func BackedUp() []Table {
 		{Name: "collected", Expires: true, Columns: []Column{
 			{Name: "serial", Kind: KindOctets}, {Name: "not_after", Kind: KindTime},
 		}},
+		{Name: "mtls_reports", Expires: true, Columns: []Column{
+			{Name: "spiffe_id", Kind: KindText}, {Name: "listener", Kind: KindText}, {Name: "instance", Kind: KindText},
+			{Name: "mode", Kind: KindText}, {Name: "source", Kind: KindText}, {Name: "observed_since", Kind: KindTime},
+			{Name: "last_mtls", Kind: KindTime, Nullable: true}, {Name: "last_plaintext", Kind: KindTime, Nullable: true},
+			{Name: "reported_at", Kind: KindTime}, {Name: "not_after", Kind: KindTime},
+		}},
 		{Name: "certificates", Expires: true, Columns: []Column{
 			{Name: "serial", Kind: KindOctets}, {Name: "spiffe_id", Kind: KindText}, {Name: "dns_names", Kind: KindText},
 			{Name: "profile", Kind: KindText}, {Name: "issuer", Kind: KindText}, {Name: "key_hash", Kind: KindOctets},
@@ -100,10 +112,12 @@ func BackedUp() []Table {
 func LeftOut() map[string]string {
 	return map[string]string{
 		"figures":               "counted anew within a minute",
+		"mtls_overrides":        "over within an hour; one that was ended since must not begin anew",
 		"milestones":            "speaks of this database, not of the CA; a restore sets its own",
 		"schema_version":        "kept by the migrations; the backup says of which schema it is",
 		"generation.one":        "fills itself",
 		"entry_version.one":     "fills itself",
+		"mtls_version.one":      "fills itself",
 		"revocation_number.one": "fills itself",
 	}
 }

@@ -104,7 +104,7 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
-		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, Rotation: o.Rotation, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
+		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, MTLS: d.Store, Rotation: o.Rotation, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)

@@ -1780,8 +1780,11 @@ type GetTrustRequest struct {
 	// Sequence of the revocations that the caller has, 0 when it has none. Unset: it does not
 	// ask for them.
 	RevocationsAfter *uint64 `protobuf:"varint,3,opt,name=revocations_after,json=revocationsAfter,proto3,oneof" json:"revocations_after,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Version of the mTLS policy that the caller has, empty when it has none. Unset: it does not ask
+	// for it. It is for the holder of a client certificate only.
+	MtlsVersion   *string `protobuf:"bytes,4,opt,name=mtls_version,json=mtlsVersion,proto3,oneof" json:"mtls_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTrustRequest) Reset() {
@@ -1835,6 +1838,13 @@ func (x *GetTrustRequest) GetRevocationsAfter() uint64 {
 	return 0
 }
 
+func (x *GetTrustRequest) GetMtlsVersion() string {
+	if x != nil && x.MtlsVersion != nil {
+		return *x.MtlsVersion
+	}
+	return ""
+}
+
 // GetTrustResponse is the current trust bundle, whether or not it is newer than what was asked.
 type GetTrustResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1844,7 +1854,9 @@ type GetTrustResponse struct {
 	Renewal *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
 	// What was revoked after revocations_after. Unset when that is, and for moments after the
 	// start of a server.
-	Revocations   *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	Revocations *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	// With a client certificate and mtls_version: the mTLS policy for its SPIFFE ID.
+	Mtls          *MTLS `protobuf:"bytes,4,opt,name=mtls,proto3" json:"mtls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1900,6 +1912,13 @@ func (x *GetTrustResponse) GetRevocations() *Revocations {
 	return nil
 }
 
+func (x *GetTrustResponse) GetMtls() *MTLS {
+	if x != nil {
+		return x.Mtls
+	}
+	return nil
+}
+
 // WatchTrustRequest asks to be told of every trust bundle from now on.
 type WatchTrustRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1907,8 +1926,10 @@ type WatchTrustRequest struct {
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	// As in GetTrustRequest.
 	RevocationsAfter *uint64 `protobuf:"varint,2,opt,name=revocations_after,json=revocationsAfter,proto3,oneof" json:"revocations_after,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// As in GetTrustRequest.
+	MtlsVersion   *string `protobuf:"bytes,3,opt,name=mtls_version,json=mtlsVersion,proto3,oneof" json:"mtls_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchTrustRequest) Reset() {
@@ -1955,6 +1976,13 @@ func (x *WatchTrustRequest) GetRevocationsAfter() uint64 {
 	return 0
 }
 
+func (x *WatchTrustRequest) GetMtlsVersion() string {
+	if x != nil && x.MtlsVersion != nil {
+		return *x.MtlsVersion
+	}
+	return ""
+}
+
 // WatchTrustResponse is the trust bundle that is current from now on.
 type WatchTrustResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1963,7 +1991,9 @@ type WatchTrustResponse struct {
 	// With a client certificate of Pando's: when the server wants it renewed.
 	Renewal *Renewal `protobuf:"bytes,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
 	// What was revoked since the answer before.
-	Revocations   *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	Revocations *Revocations `protobuf:"bytes,3,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	// As in GetTrustResponse.
+	Mtls          *MTLS `protobuf:"bytes,4,opt,name=mtls,proto3" json:"mtls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2015,6 +2045,13 @@ func (x *WatchTrustResponse) GetRenewal() *Renewal {
 func (x *WatchTrustResponse) GetRevocations() *Revocations {
 	if x != nil {
 		return x.Revocations
+	}
+	return nil
+}
+
+func (x *WatchTrustResponse) GetMtls() *MTLS {
+	if x != nil {
+		return x.Mtls
 	}
 	return nil
 }
@@ -4599,6 +4636,1667 @@ func (x *AuditRow) GetHash() string {
 	return ""
 }
 
+// MTLS is what the programs with one SPIFFE ID do.
+type MTLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the contents, to be sent as mtls_version the next time: at most 64 hex digits,
+	// never empty.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// At most one for each name, at most 100. A listener or dialer goes by the rule with its name, or
+	// else by the one without; if there is none, it is strict and dials no plaintext.
+	Rules []*MTLSRule `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Those in force, at most 20.
+	Overrides     []*MTLSActiveOverride `protobuf:"bytes,3,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLS) Reset() {
+	*x = MTLS{}
+	mi := &file_v1_pando_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLS) ProtoMessage() {}
+
+func (x *MTLS) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLS.ProtoReflect.Descriptor instead.
+func (*MTLS) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *MTLS) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *MTLS) GetRules() []*MTLSRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *MTLS) GetOverrides() []*MTLSActiveOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// MTLSRule says what listeners and dialers with a name do.
+type MTLSRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the listener or dialer; empty: all for which there is no other rule.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Mode of listeners that follow policy: strict, permissive or disabled.
+	Mode string `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Whether dialers whose code allows plaintext may use it.
+	PlaintextDial bool `protobuf:"varint,3,opt,name=plaintext_dial,json=plaintextDial,proto3" json:"plaintext_dial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSRule) Reset() {
+	*x = MTLSRule{}
+	mi := &file_v1_pando_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSRule) ProtoMessage() {}
+
+func (x *MTLSRule) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSRule.ProtoReflect.Descriptor instead.
+func (*MTLSRule) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *MTLSRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MTLSRule) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *MTLSRule) GetPlaintextDial() bool {
+	if x != nil {
+		return x.PlaintextDial
+	}
+	return false
+}
+
+// MTLSActiveOverride lets plaintext in until it expires.
+type MTLSActiveOverride struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier, ovr_….
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Name of the listener or dialer; empty: all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Which end of connections it is about: listen, dial or both.
+	Side string `protobuf:"bytes,3,opt,name=side,proto3" json:"side,omitempty"`
+	// When it ends by itself.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSActiveOverride) Reset() {
+	*x = MTLSActiveOverride{}
+	mi := &file_v1_pando_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSActiveOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSActiveOverride) ProtoMessage() {}
+
+func (x *MTLSActiveOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSActiveOverride.ProtoReflect.Descriptor instead.
+func (*MTLSActiveOverride) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *MTLSActiveOverride) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MTLSActiveOverride) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MTLSActiveOverride) GetSide() string {
+	if x != nil {
+		return x.Side
+	}
+	return ""
+}
+
+func (x *MTLSActiveOverride) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *MTLSActiveOverride) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// MTLSPolicy is a rule for the programs under a pattern. Pattern and name together are its key.
+type MTLSPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pattern of SPIFFE ID paths: /ns/prod/sa/web, with * for any one segment, and ** at the end for
+	// any rest.
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers; empty: all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Mode of listeners that follow policy: strict, permissive or disabled.
+	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Whether dialers whose code allows plaintext may use it.
+	PlaintextDial bool `protobuf:"varint,4,opt,name=plaintext_dial,json=plaintextDial,proto3" json:"plaintext_dial,omitempty"`
+	// Changes whenever the policy does.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// When it was last changed.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Who did that.
+	UpdatedBy     string `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSPolicy) Reset() {
+	*x = MTLSPolicy{}
+	mi := &file_v1_pando_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSPolicy) ProtoMessage() {}
+
+func (x *MTLSPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSPolicy.ProtoReflect.Descriptor instead.
+func (*MTLSPolicy) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *MTLSPolicy) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *MTLSPolicy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MTLSPolicy) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *MTLSPolicy) GetPlaintextDial() bool {
+	if x != nil {
+		return x.PlaintextDial
+	}
+	return false
+}
+
+func (x *MTLSPolicy) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MTLSPolicy) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *MTLSPolicy) GetUpdatedBy() string {
+	if x != nil {
+		return x.UpdatedBy
+	}
+	return ""
+}
+
+// ListMTLSPoliciesRequest selects a part of the policies.
+type ListMTLSPoliciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many, 1 to 999; 0 means 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSPoliciesRequest) Reset() {
+	*x = ListMTLSPoliciesRequest{}
+	mi := &file_v1_pando_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSPoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSPoliciesRequest) ProtoMessage() {}
+
+func (x *ListMTLSPoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSPoliciesRequest.ProtoReflect.Descriptor instead.
+func (*ListMTLSPoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ListMTLSPoliciesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMTLSPoliciesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListMTLSPoliciesResponse is a part of the policies.
+type ListMTLSPoliciesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by pattern and name.
+	Policies []*MTLSPolicy `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSPoliciesResponse) Reset() {
+	*x = ListMTLSPoliciesResponse{}
+	mi := &file_v1_pando_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSPoliciesResponse) ProtoMessage() {}
+
+func (x *ListMTLSPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*ListMTLSPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListMTLSPoliciesResponse) GetPolicies() []*MTLSPolicy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *ListMTLSPoliciesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// SetMTLSPolicyRequest is a policy that is wanted.
+type SetMTLSPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pattern of SPIFFE ID paths. Identities under /pando/ have none.
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers, at most 63 of a-z, 0-9, '.', '_' and '-'; empty: all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Mode of listeners that follow policy: strict, permissive or disabled.
+	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Whether dialers whose code allows plaintext may use it.
+	PlaintextDial bool `protobuf:"varint,4,opt,name=plaintext_dial,json=plaintextDial,proto3" json:"plaintext_dial,omitempty"`
+	// Version of the policy that the caller has seen, 0 when there was none: another one is a
+	// conflict. Unset: whatever there is is replaced.
+	Version       *uint64 `protobuf:"varint,5,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMTLSPolicyRequest) Reset() {
+	*x = SetMTLSPolicyRequest{}
+	mi := &file_v1_pando_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMTLSPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMTLSPolicyRequest) ProtoMessage() {}
+
+func (x *SetMTLSPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMTLSPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetMTLSPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *SetMTLSPolicyRequest) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *SetMTLSPolicyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetMTLSPolicyRequest) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *SetMTLSPolicyRequest) GetPlaintextDial() bool {
+	if x != nil {
+		return x.PlaintextDial
+	}
+	return false
+}
+
+func (x *SetMTLSPolicyRequest) GetVersion() uint64 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+// DeleteMTLSPolicyRequest names a policy.
+type DeleteMTLSPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its pattern.
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Its name; empty: the policy without one.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// As in SetMTLSPolicyRequest.
+	Version       *uint64 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteMTLSPolicyRequest) Reset() {
+	*x = DeleteMTLSPolicyRequest{}
+	mi := &file_v1_pando_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteMTLSPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteMTLSPolicyRequest) ProtoMessage() {}
+
+func (x *DeleteMTLSPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteMTLSPolicyRequest.ProtoReflect.Descriptor instead.
+func (*DeleteMTLSPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *DeleteMTLSPolicyRequest) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *DeleteMTLSPolicyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteMTLSPolicyRequest) GetVersion() uint64 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+// MTLSOverride lets plaintext in for a while: listeners that follow policy are permissive, dialers
+// whose code allows plaintext use it.
+type MTLSOverride struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier, ovr_…; of a dry run, one that means nothing.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Pattern of SPIFFE ID paths, as in MTLSPolicy.
+	Pattern string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers; empty: all.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Which end of connections it is about: listen, dial or both.
+	Side string `protobuf:"bytes,4,opt,name=side,proto3" json:"side,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it began.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Who began it.
+	StartedBy string `protobuf:"bytes,7,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"`
+	// When it ends by itself.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When it was ended by hand. Unset: it was not.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Who ended it.
+	EndedBy string `protobuf:"bytes,10,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// Why it was ended.
+	EndReason string `protobuf:"bytes,11,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	// Whether nothing was done.
+	DryRun bool `protobuf:"varint,12,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Of a dry run: live identities that the pattern matches.
+	Identities int32 `protobuf:"varint,13,opt,name=identities,proto3" json:"identities,omitempty"`
+	// Of a dry run: there are too many identities to look at all of them, so that more may match.
+	More          bool `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSOverride) Reset() {
+	*x = MTLSOverride{}
+	mi := &file_v1_pando_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSOverride) ProtoMessage() {}
+
+func (x *MTLSOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSOverride.ProtoReflect.Descriptor instead.
+func (*MTLSOverride) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *MTLSOverride) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetSide() string {
+	if x != nil {
+		return x.Side
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *MTLSOverride) GetStartedBy() string {
+	if x != nil {
+		return x.StartedBy
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *MTLSOverride) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *MTLSOverride) GetEndedBy() string {
+	if x != nil {
+		return x.EndedBy
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
+	}
+	return ""
+}
+
+func (x *MTLSOverride) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *MTLSOverride) GetIdentities() int32 {
+	if x != nil {
+		return x.Identities
+	}
+	return 0
+}
+
+func (x *MTLSOverride) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// ListMTLSOverridesRequest asks for overrides.
+type ListMTLSOverridesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also those that are over, the last hundred in all.
+	All           bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSOverridesRequest) Reset() {
+	*x = ListMTLSOverridesRequest{}
+	mi := &file_v1_pando_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSOverridesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSOverridesRequest) ProtoMessage() {}
+
+func (x *ListMTLSOverridesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSOverridesRequest.ProtoReflect.Descriptor instead.
+func (*ListMTLSOverridesRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ListMTLSOverridesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// ListMTLSOverridesResponse is overrides.
+type ListMTLSOverridesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that began last first.
+	Overrides     []*MTLSOverride `protobuf:"bytes,1,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSOverridesResponse) Reset() {
+	*x = ListMTLSOverridesResponse{}
+	mi := &file_v1_pando_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSOverridesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSOverridesResponse) ProtoMessage() {}
+
+func (x *ListMTLSOverridesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSOverridesResponse.ProtoReflect.Descriptor instead.
+func (*ListMTLSOverridesResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ListMTLSOverridesResponse) GetOverrides() []*MTLSOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// StartMTLSOverrideRequest is an override that is wanted.
+type StartMTLSOverrideRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pattern of SPIFFE ID paths. Identities under /pando/ have no overrides.
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers; empty: all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Which end of connections it is about: listen, dial or both; empty: both.
+	Side string `protobuf:"bytes,3,opt,name=side,proto3" json:"side,omitempty"`
+	// How long it lasts, an hour at most. Unset: half an hour.
+	Duration *durationpb.Duration `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Why: one line of at most 200 octets, which the programs are told.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Do nothing, and say how many live identities the pattern matches.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartMTLSOverrideRequest) Reset() {
+	*x = StartMTLSOverrideRequest{}
+	mi := &file_v1_pando_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartMTLSOverrideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartMTLSOverrideRequest) ProtoMessage() {}
+
+func (x *StartMTLSOverrideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartMTLSOverrideRequest.ProtoReflect.Descriptor instead.
+func (*StartMTLSOverrideRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *StartMTLSOverrideRequest) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *StartMTLSOverrideRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StartMTLSOverrideRequest) GetSide() string {
+	if x != nil {
+		return x.Side
+	}
+	return ""
+}
+
+func (x *StartMTLSOverrideRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *StartMTLSOverrideRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StartMTLSOverrideRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// EndMTLSOverrideRequest names an override.
+type EndMTLSOverrideRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its identifier.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why: one line of at most 200 octets.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndMTLSOverrideRequest) Reset() {
+	*x = EndMTLSOverrideRequest{}
+	mi := &file_v1_pando_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndMTLSOverrideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndMTLSOverrideRequest) ProtoMessage() {}
+
+func (x *EndMTLSOverrideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndMTLSOverrideRequest.ProtoReflect.Descriptor instead.
+func (*EndMTLSOverrideRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *EndMTLSOverrideRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EndMTLSOverrideRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// GetEffectiveMTLSRequest names an identity.
+type GetEffectiveMTLSRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SPIFFE ID of a workload.
+	SpiffeId      string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEffectiveMTLSRequest) Reset() {
+	*x = GetEffectiveMTLSRequest{}
+	mi := &file_v1_pando_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEffectiveMTLSRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEffectiveMTLSRequest) ProtoMessage() {}
+
+func (x *GetEffectiveMTLSRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEffectiveMTLSRequest.ProtoReflect.Descriptor instead.
+func (*GetEffectiveMTLSRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *GetEffectiveMTLSRequest) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+// EffectiveMTLS is what the programs with one SPIFFE ID are told, and why.
+type EffectiveMTLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE ID.
+	SpiffeId string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// Version that they are told.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The policies that decide, at most one for each name, ordered by name. None: strict.
+	Rules []*EffectiveMTLSRule `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	// The policies that match and decide nothing, the narrowest first.
+	Overruled []*EffectiveMTLSRule `protobuf:"bytes,4,rep,name=overruled,proto3" json:"overruled,omitempty"`
+	// The overrides in force.
+	Overrides     []*EffectiveMTLSOverride `protobuf:"bytes,5,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectiveMTLS) Reset() {
+	*x = EffectiveMTLS{}
+	mi := &file_v1_pando_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectiveMTLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectiveMTLS) ProtoMessage() {}
+
+func (x *EffectiveMTLS) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectiveMTLS.ProtoReflect.Descriptor instead.
+func (*EffectiveMTLS) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *EffectiveMTLS) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *EffectiveMTLS) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *EffectiveMTLS) GetRules() []*EffectiveMTLSRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *EffectiveMTLS) GetOverruled() []*EffectiveMTLSRule {
+	if x != nil {
+		return x.Overruled
+	}
+	return nil
+}
+
+func (x *EffectiveMTLS) GetOverrides() []*EffectiveMTLSOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// EffectiveMTLSRule is a policy that matches an identity.
+type EffectiveMTLSRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its pattern.
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers; empty: all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Mode of listeners that follow policy: strict, permissive or disabled.
+	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Whether dialers whose code allows plaintext may use it.
+	PlaintextDial bool `protobuf:"varint,4,opt,name=plaintext_dial,json=plaintextDial,proto3" json:"plaintext_dial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectiveMTLSRule) Reset() {
+	*x = EffectiveMTLSRule{}
+	mi := &file_v1_pando_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectiveMTLSRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectiveMTLSRule) ProtoMessage() {}
+
+func (x *EffectiveMTLSRule) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectiveMTLSRule.ProtoReflect.Descriptor instead.
+func (*EffectiveMTLSRule) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *EffectiveMTLSRule) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSRule) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSRule) GetPlaintextDial() bool {
+	if x != nil {
+		return x.PlaintextDial
+	}
+	return false
+}
+
+// EffectiveMTLSOverride is an override in force on an identity.
+type EffectiveMTLSOverride struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier, ovr_….
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its pattern.
+	Pattern string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Name of the listeners and dialers; empty: all.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Which end of connections it is about: listen, dial or both.
+	Side string `protobuf:"bytes,4,opt,name=side,proto3" json:"side,omitempty"`
+	// When it ends by itself.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectiveMTLSOverride) Reset() {
+	*x = EffectiveMTLSOverride{}
+	mi := &file_v1_pando_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectiveMTLSOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectiveMTLSOverride) ProtoMessage() {}
+
+func (x *EffectiveMTLSOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectiveMTLSOverride.ProtoReflect.Descriptor instead.
+func (*EffectiveMTLSOverride) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *EffectiveMTLSOverride) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSOverride) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSOverride) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSOverride) GetSide() string {
+	if x != nil {
+		return x.Side
+	}
+	return ""
+}
+
+func (x *EffectiveMTLSOverride) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *EffectiveMTLSOverride) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListMTLSReadinessRequest says whose readiness is judged.
+type ListMTLSReadinessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Over which time up to now, from a minute to seven days. Unset: a day.
+	For *durationpb.Duration `protobuf:"bytes,1,opt,name=for,proto3" json:"for,omitempty"`
+	// Only of SPIFFE IDs that this pattern matches; empty: all.
+	Pattern string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// At most so many, 1 to 999; 0 means 100.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSReadinessRequest) Reset() {
+	*x = ListMTLSReadinessRequest{}
+	mi := &file_v1_pando_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSReadinessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSReadinessRequest) ProtoMessage() {}
+
+func (x *ListMTLSReadinessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSReadinessRequest.ProtoReflect.Descriptor instead.
+func (*ListMTLSReadinessRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ListMTLSReadinessRequest) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *ListMTLSReadinessRequest) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *ListMTLSReadinessRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMTLSReadinessRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListMTLSReadinessResponse is a part of the listeners. It may hold less than was asked for, or
+// nothing, and not be the last one.
+type ListMTLSReadinessResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by SPIFFE ID and name.
+	Listeners []*MTLSReadiness `protobuf:"bytes,1,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMTLSReadinessResponse) Reset() {
+	*x = ListMTLSReadinessResponse{}
+	mi := &file_v1_pando_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMTLSReadinessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMTLSReadinessResponse) ProtoMessage() {}
+
+func (x *ListMTLSReadinessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMTLSReadinessResponse.ProtoReflect.Descriptor instead.
+func (*ListMTLSReadinessResponse) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ListMTLSReadinessResponse) GetListeners() []*MTLSReadiness {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+func (x *ListMTLSReadinessResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// MTLSReadiness is whether the listeners with one name, of all programs with a SPIFFE ID, could be
+// strict.
+type MTLSReadiness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE ID.
+	SpiffeId string `protobuf:"bytes,1,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// Name of the listener.
+	Listener string `protobuf:"bytes,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	// Whether nothing stands against it.
+	Ready bool `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	// What stands against it: plaintext (some instance accepted plaintext in that time), not_observed
+	// (for a part of the time no instance reports), no_mtls (nobody connected by mutual TLS in it),
+	// override (one is in force), too_many_instances (more than are kept, so that some are missing).
+	Reasons []string `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Instances that are there now.
+	Instances int32 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"`
+	// Modes of these, the strictest first.
+	Modes []string `protobuf:"bytes,6,rep,name=modes,proto3" json:"modes,omitempty"`
+	// Since when there has been an instance that reports, without a gap. Unset: there is none now.
+	ObservedSince *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observed_since,json=observedSince,proto3" json:"observed_since,omitempty"`
+	// Last connection by mutual TLS. Unset: none is known.
+	LastMtls *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_mtls,json=lastMtls,proto3" json:"last_mtls,omitempty"`
+	// Last connection in plaintext. Unset: none is known.
+	LastPlaintext *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_plaintext,json=lastPlaintext,proto3" json:"last_plaintext,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSReadiness) Reset() {
+	*x = MTLSReadiness{}
+	mi := &file_v1_pando_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSReadiness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSReadiness) ProtoMessage() {}
+
+func (x *MTLSReadiness) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSReadiness.ProtoReflect.Descriptor instead.
+func (*MTLSReadiness) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *MTLSReadiness) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *MTLSReadiness) GetListener() string {
+	if x != nil {
+		return x.Listener
+	}
+	return ""
+}
+
+func (x *MTLSReadiness) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *MTLSReadiness) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *MTLSReadiness) GetInstances() int32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *MTLSReadiness) GetModes() []string {
+	if x != nil {
+		return x.Modes
+	}
+	return nil
+}
+
+func (x *MTLSReadiness) GetObservedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ObservedSince
+	}
+	return nil
+}
+
+func (x *MTLSReadiness) GetLastMtls() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastMtls
+	}
+	return nil
+}
+
+func (x *MTLSReadiness) GetLastPlaintext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastPlaintext
+	}
+	return nil
+}
+
+// ReportMTLSRequest is what one instance of a program says of its listeners.
+type ReportMTLSRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 lower-case hex digits, drawn when the program started.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// At most 64.
+	Listeners     []*MTLSListener `protobuf:"bytes,2,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportMTLSRequest) Reset() {
+	*x = ReportMTLSRequest{}
+	mi := &file_v1_pando_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportMTLSRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportMTLSRequest) ProtoMessage() {}
+
+func (x *ReportMTLSRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportMTLSRequest.ProtoReflect.Descriptor instead.
+func (*ReportMTLSRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ReportMTLSRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ReportMTLSRequest) GetListeners() []*MTLSListener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// MTLSListener is what has been seen on one listener, by the clock of the program. The server takes
+// a time that lies ahead for now, and one of more than seven days ago for that.
+type MTLSListener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, each once; empty: default.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Mode in force: strict, permissive or disabled.
+	Mode string `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Who has decided on it: code, policy, override or local.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// What came before is not known.
+	ObservedSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=observed_since,json=observedSince,proto3" json:"observed_since,omitempty"`
+	// Last connection by mutual TLS. Unset: none yet.
+	LastMtls *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_mtls,json=lastMtls,proto3" json:"last_mtls,omitempty"`
+	// Last connection in plaintext. Unset: none yet.
+	LastPlaintext *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_plaintext,json=lastPlaintext,proto3" json:"last_plaintext,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MTLSListener) Reset() {
+	*x = MTLSListener{}
+	mi := &file_v1_pando_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MTLSListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MTLSListener) ProtoMessage() {}
+
+func (x *MTLSListener) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MTLSListener.ProtoReflect.Descriptor instead.
+func (*MTLSListener) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *MTLSListener) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MTLSListener) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *MTLSListener) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MTLSListener) GetObservedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ObservedSince
+	}
+	return nil
+}
+
+func (x *MTLSListener) GetLastMtls() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastMtls
+	}
+	return nil
+}
+
+func (x *MTLSListener) GetLastPlaintext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastPlaintext
+	}
+	return nil
+}
+
 // Result is the answer to one request.
 type SignCertificatesResponse_Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4615,7 +6313,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[63]
+	mi := &file_v1_pando_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4627,7 +6325,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[63]
+	mi := &file_v1_pando_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4824,24 +6522,30 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x10GetBundleRequest\"Y\n" +
 	"\x11GetBundleResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\tR\bdocument\"\x9e\x01\n" +
+	"\bdocument\x18\x02 \x01(\tR\bdocument\"\xd7\x01\n" +
 	"\x0fGetTrustRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x120\n" +
-	"\x11revocations_after\x18\x03 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01B\x14\n" +
-	"\x12_revocations_after\"\xa2\x01\n" +
+	"\x11revocations_after\x18\x03 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01\x12&\n" +
+	"\fmtls_version\x18\x04 \x01(\tH\x01R\vmtlsVersion\x88\x01\x01B\x14\n" +
+	"\x12_revocations_afterB\x0f\n" +
+	"\r_mtls_version\"\xc6\x01\n" +
 	"\x10GetTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
 	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
-	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"q\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\x12\"\n" +
+	"\x04mtls\x18\x04 \x01(\v2\x0e.pando.v1.MTLSR\x04mtls\"\xaa\x01\n" +
 	"\x11WatchTrustRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x120\n" +
-	"\x11revocations_after\x18\x02 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01B\x14\n" +
-	"\x12_revocations_after\"\xa4\x01\n" +
+	"\x11revocations_after\x18\x02 \x01(\x04H\x00R\x10revocationsAfter\x88\x01\x01\x12&\n" +
+	"\fmtls_version\x18\x03 \x01(\tH\x01R\vmtlsVersion\x88\x01\x01B\x14\n" +
+	"\x12_revocations_afterB\x0f\n" +
+	"\r_mtls_version\"\xc8\x01\n" +
 	"\x12WatchTrustResponse\x12(\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x10.pando.v1.BundleR\x06bundle\x12+\n" +
 	"\arenewal\x18\x02 \x01(\v2\x11.pando.v1.RenewalR\arenewal\x127\n" +
-	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\"\xb7\x05\n" +
+	"\vrevocations\x18\x03 \x01(\v2\x15.pando.v1.RevocationsR\vrevocations\x12\"\n" +
+	"\x04mtls\x18\x04 \x01(\v2\x0e.pando.v1.MTLSR\x04mtls\"\xb7\x05\n" +
 	"\tAuthority\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -5045,7 +6749,140 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x04hash\x18\b \x01(\tR\x04hash\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xf2\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x01\n" +
+	"\x04MTLS\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12(\n" +
+	"\x05rules\x18\x02 \x03(\v2\x12.pando.v1.MTLSRuleR\x05rules\x12:\n" +
+	"\toverrides\x18\x03 \x03(\v2\x1c.pando.v1.MTLSActiveOverrideR\toverrides\"Y\n" +
+	"\bMTLSRule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12%\n" +
+	"\x0eplaintext_dial\x18\x03 \x01(\bR\rplaintextDial\"\x9f\x01\n" +
+	"\x12MTLSActiveOverride\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04side\x18\x03 \x01(\tR\x04side\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xe9\x01\n" +
+	"\n" +
+	"MTLSPolicy\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\x12%\n" +
+	"\x0eplaintext_dial\x18\x04 \x01(\bR\rplaintextDial\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x129\n" +
+	"\n" +
+	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1d\n" +
+	"\n" +
+	"updated_by\x18\a \x01(\tR\tupdatedBy\"U\n" +
+	"\x17ListMTLSPoliciesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"t\n" +
+	"\x18ListMTLSPoliciesResponse\x120\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x14.pando.v1.MTLSPolicyR\bpolicies\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
+	"\x14SetMTLSPolicyRequest\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\x12%\n" +
+	"\x0eplaintext_dial\x18\x04 \x01(\bR\rplaintextDial\x12\x1d\n" +
+	"\aversion\x18\x05 \x01(\x04H\x00R\aversion\x88\x01\x01B\n" +
+	"\n" +
+	"\b_version\"r\n" +
+	"\x17DeleteMTLSPolicyRequest\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
+	"\aversion\x18\x03 \x01(\x04H\x00R\aversion\x88\x01\x01B\n" +
+	"\n" +
+	"\b_version\"\xcb\x03\n" +
+	"\fMTLSOverride\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04side\x18\x04 \x01(\tR\x04side\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"started_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x1d\n" +
+	"\n" +
+	"started_by\x18\a \x01(\tR\tstartedBy\x129\n" +
+	"\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x125\n" +
+	"\bended_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x19\n" +
+	"\bended_by\x18\n" +
+	" \x01(\tR\aendedBy\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\v \x01(\tR\tendReason\x12\x17\n" +
+	"\adry_run\x18\f \x01(\bR\x06dryRun\x12\x1e\n" +
+	"\n" +
+	"identities\x18\r \x01(\x05R\n" +
+	"identities\x12\x12\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\",\n" +
+	"\x18ListMTLSOverridesRequest\x12\x10\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\"Q\n" +
+	"\x19ListMTLSOverridesResponse\x124\n" +
+	"\toverrides\x18\x01 \x03(\v2\x16.pando.v1.MTLSOverrideR\toverrides\"\xc4\x01\n" +
+	"\x18StartMTLSOverrideRequest\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04side\x18\x03 \x01(\tR\x04side\x125\n" +
+	"\bduration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"@\n" +
+	"\x16EndMTLSOverrideRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
+	"\x17GetEffectiveMTLSRequest\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\"\xf3\x01\n" +
+	"\rEffectiveMTLS\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x121\n" +
+	"\x05rules\x18\x03 \x03(\v2\x1b.pando.v1.EffectiveMTLSRuleR\x05rules\x129\n" +
+	"\toverruled\x18\x04 \x03(\v2\x1b.pando.v1.EffectiveMTLSRuleR\toverruled\x12=\n" +
+	"\toverrides\x18\x05 \x03(\v2\x1f.pando.v1.EffectiveMTLSOverrideR\toverrides\"|\n" +
+	"\x11EffectiveMTLSRule\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\x12%\n" +
+	"\x0eplaintext_dial\x18\x04 \x01(\bR\rplaintextDial\"\xbc\x01\n" +
+	"\x15EffectiveMTLSOverride\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04side\x18\x04 \x01(\tR\x04side\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x9d\x01\n" +
+	"\x18ListMTLSReadinessRequest\x12+\n" +
+	"\x03for\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"z\n" +
+	"\x19ListMTLSReadinessResponse\x125\n" +
+	"\tlisteners\x18\x01 \x03(\v2\x17.pando.v1.MTLSReadinessR\tlisteners\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xeb\x02\n" +
+	"\rMTLSReadiness\x12\x1b\n" +
+	"\tspiffe_id\x18\x01 \x01(\tR\bspiffeId\x12\x1a\n" +
+	"\blistener\x18\x02 \x01(\tR\blistener\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\bR\x05ready\x12\x18\n" +
+	"\areasons\x18\x04 \x03(\tR\areasons\x12\x1c\n" +
+	"\tinstances\x18\x05 \x01(\x05R\tinstances\x12\x14\n" +
+	"\x05modes\x18\x06 \x03(\tR\x05modes\x12A\n" +
+	"\x0eobserved_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\robservedSince\x127\n" +
+	"\tlast_mtls\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\blastMtls\x12A\n" +
+	"\x0elast_plaintext\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext\"e\n" +
+	"\x11ReportMTLSRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x124\n" +
+	"\tlisteners\x18\x02 \x03(\v2\x16.pando.v1.MTLSListenerR\tlisteners\"\x89\x02\n" +
+	"\fMTLSListener\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12A\n" +
+	"\x0eobserved_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\robservedSince\x127\n" +
+	"\tlast_mtls\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastMtls\x12A\n" +
+	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext2\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
@@ -5089,7 +6926,18 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\vListEntries\x12\x1c.pando.v1.ListEntriesRequest\x1a\x1d.pando.v1.ListEntriesResponse\x12C\n" +
 	"\vDeleteEntry\x12\x1c.pando.v1.DeleteEntryRequest\x1a\x16.google.protobuf.Empty2\\\n" +
 	"\x10JoinTokenService\x12H\n" +
-	"\x0fCreateJoinToken\x12 .pando.v1.CreateJoinTokenRequest\x1a\x13.pando.v1.JoinTokenB(Z&github.com/pando-ca/pando/api/v1;apiv1b\x06proto3"
+	"\x0fCreateJoinToken\x12 .pando.v1.CreateJoinTokenRequest\x1a\x13.pando.v1.JoinToken2\xeb\x05\n" +
+	"\vMTLSService\x12Y\n" +
+	"\x10ListMTLSPolicies\x12!.pando.v1.ListMTLSPoliciesRequest\x1a\".pando.v1.ListMTLSPoliciesResponse\x12E\n" +
+	"\rSetMTLSPolicy\x12\x1e.pando.v1.SetMTLSPolicyRequest\x1a\x14.pando.v1.MTLSPolicy\x12M\n" +
+	"\x10DeleteMTLSPolicy\x12!.pando.v1.DeleteMTLSPolicyRequest\x1a\x16.google.protobuf.Empty\x12\\\n" +
+	"\x11ListMTLSOverrides\x12\".pando.v1.ListMTLSOverridesRequest\x1a#.pando.v1.ListMTLSOverridesResponse\x12O\n" +
+	"\x11StartMTLSOverride\x12\".pando.v1.StartMTLSOverrideRequest\x1a\x16.pando.v1.MTLSOverride\x12K\n" +
+	"\x0fEndMTLSOverride\x12 .pando.v1.EndMTLSOverrideRequest\x1a\x16.pando.v1.MTLSOverride\x12N\n" +
+	"\x10GetEffectiveMTLS\x12!.pando.v1.GetEffectiveMTLSRequest\x1a\x17.pando.v1.EffectiveMTLS\x12\\\n" +
+	"\x11ListMTLSReadiness\x12\".pando.v1.ListMTLSReadinessRequest\x1a#.pando.v1.ListMTLSReadinessResponse\x12A\n" +
+	"\n" +
+	"ReportMTLS\x12\x1b.pando.v1.ReportMTLSRequest\x1a\x16.google.protobuf.EmptyB(Z&github.com/pando-ca/pando/api/v1;apiv1b\x06proto3"
 
 var (
 	file_v1_pando_proto_rawDescOnce sync.Once
@@ -5103,7 +6951,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -5168,152 +7016,217 @@ var file_v1_pando_proto_goTypes = []any{
 	(*ListAuditRequest)(nil),                // 60: pando.v1.ListAuditRequest
 	(*ListAuditResponse)(nil),               // 61: pando.v1.ListAuditResponse
 	(*AuditRow)(nil),                        // 62: pando.v1.AuditRow
-	(*SignCertificatesResponse_Result)(nil), // 63: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 64: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 65: pando.v1.CreateEntryRequest.ClaimsEntry
-	nil,                                     // 66: pando.v1.AuditRow.DetailEntry
-	(*durationpb.Duration)(nil),             // 67: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 68: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 69: google.protobuf.Empty
+	(*MTLS)(nil),                            // 63: pando.v1.MTLS
+	(*MTLSRule)(nil),                        // 64: pando.v1.MTLSRule
+	(*MTLSActiveOverride)(nil),              // 65: pando.v1.MTLSActiveOverride
+	(*MTLSPolicy)(nil),                      // 66: pando.v1.MTLSPolicy
+	(*ListMTLSPoliciesRequest)(nil),         // 67: pando.v1.ListMTLSPoliciesRequest
+	(*ListMTLSPoliciesResponse)(nil),        // 68: pando.v1.ListMTLSPoliciesResponse
+	(*SetMTLSPolicyRequest)(nil),            // 69: pando.v1.SetMTLSPolicyRequest
+	(*DeleteMTLSPolicyRequest)(nil),         // 70: pando.v1.DeleteMTLSPolicyRequest
+	(*MTLSOverride)(nil),                    // 71: pando.v1.MTLSOverride
+	(*ListMTLSOverridesRequest)(nil),        // 72: pando.v1.ListMTLSOverridesRequest
+	(*ListMTLSOverridesResponse)(nil),       // 73: pando.v1.ListMTLSOverridesResponse
+	(*StartMTLSOverrideRequest)(nil),        // 74: pando.v1.StartMTLSOverrideRequest
+	(*EndMTLSOverrideRequest)(nil),          // 75: pando.v1.EndMTLSOverrideRequest
+	(*GetEffectiveMTLSRequest)(nil),         // 76: pando.v1.GetEffectiveMTLSRequest
+	(*EffectiveMTLS)(nil),                   // 77: pando.v1.EffectiveMTLS
+	(*EffectiveMTLSRule)(nil),               // 78: pando.v1.EffectiveMTLSRule
+	(*EffectiveMTLSOverride)(nil),           // 79: pando.v1.EffectiveMTLSOverride
+	(*ListMTLSReadinessRequest)(nil),        // 80: pando.v1.ListMTLSReadinessRequest
+	(*ListMTLSReadinessResponse)(nil),       // 81: pando.v1.ListMTLSReadinessResponse
+	(*MTLSReadiness)(nil),                   // 82: pando.v1.MTLSReadiness
+	(*ReportMTLSRequest)(nil),               // 83: pando.v1.ReportMTLSRequest
+	(*MTLSListener)(nil),                    // 84: pando.v1.MTLSListener
+	(*SignCertificatesResponse_Result)(nil), // 85: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 86: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 87: pando.v1.CreateEntryRequest.ClaimsEntry
+	nil,                                     // 88: pando.v1.AuditRow.DetailEntry
+	(*durationpb.Duration)(nil),             // 89: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 90: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 91: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	67, // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	68, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	68, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
-	2,  // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
-	3,  // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	68, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	68, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
-	0,  // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	63, // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
-	3,  // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	67, // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	68, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	68, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
-	2,  // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
-	11, // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	68, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	68, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	68, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	68, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	68, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
-	14, // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
-	3,  // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	67, // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
-	18, // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
-	3,  // 27: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
-	2,  // 28: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
-	18, // 29: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
-	68, // 30: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	68, // 31: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	68, // 32: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	68, // 33: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	68, // 34: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	68, // 35: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
-	28, // 36: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	68, // 37: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
-	38, // 38: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
-	43, // 39: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	68, // 40: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
-	43, // 41: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	68, // 42: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	68, // 43: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	68, // 44: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	68, // 45: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	68, // 46: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	68, // 47: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
-	28, // 48: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
-	68, // 49: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	68, // 50: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	67, // 51: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
-	48, // 52: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	64, // 53: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	68, // 54: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	65, // 55: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
-	52, // 56: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	67, // 57: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	68, // 58: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	68, // 59: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	68, // 60: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
-	62, // 61: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
-	68, // 62: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
-	66, // 63: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
-	1,  // 64: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,  // 65: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,  // 66: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,  // 67: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,  // 68: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,  // 69: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,  // 70: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19, // 71: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20, // 72: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15, // 73: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16, // 74: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22, // 75: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24, // 76: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26, // 77: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29, // 78: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30, // 79: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32, // 80: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33, // 81: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34, // 82: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35, // 83: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36, // 84: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44, // 85: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46, // 86: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39, // 87: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40, // 88: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41, // 89: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49, // 90: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51, // 91: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	60, // 92: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
-	12, // 93: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53, // 94: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54, // 95: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55, // 96: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57, // 97: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58, // 98: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	1,  // 99: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,  // 100: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,  // 101: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,  // 102: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10, // 103: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14, // 104: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21, // 105: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14, // 106: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17, // 107: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23, // 108: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25, // 109: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27, // 110: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28, // 111: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31, // 112: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37, // 113: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 114: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 115: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 116: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37, // 117: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45, // 118: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47, // 119: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37, // 120: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43, // 121: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42, // 122: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50, // 123: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48, // 124: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	61, // 125: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
-	13, // 126: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52, // 127: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52, // 128: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56, // 129: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	69, // 130: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59, // 131: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	99, // [99:132] is the sub-list for method output_type
-	66, // [66:99] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	89,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	90,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	90,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	2,   // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
+	3,   // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
+	90,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	90,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	0,   // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
+	85,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	3,   // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
+	2,   // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
+	89,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	90,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	90,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	2,   // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
+	11,  // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
+	90,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	90,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	90,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	90,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	90,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	14,  // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
+	3,   // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
+	89,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	3,   // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,   // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
+	18,  // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
+	63,  // 27: pando.v1.GetTrustResponse.mtls:type_name -> pando.v1.MTLS
+	3,   // 28: pando.v1.WatchTrustResponse.bundle:type_name -> pando.v1.Bundle
+	2,   // 29: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
+	18,  // 30: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
+	63,  // 31: pando.v1.WatchTrustResponse.mtls:type_name -> pando.v1.MTLS
+	90,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	90,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	90,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	90,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	90,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	90,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	28,  // 38: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
+	90,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	38,  // 40: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
+	43,  // 41: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
+	90,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	43,  // 43: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
+	90,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	90,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	90,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	90,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	90,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	90,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	28,  // 50: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
+	90,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	90,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	89,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	48,  // 54: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
+	86,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	90,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	87,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	52,  // 58: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
+	89,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	90,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	90,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	90,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	62,  // 63: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
+	90,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	88,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
+	64,  // 66: pando.v1.MTLS.rules:type_name -> pando.v1.MTLSRule
+	65,  // 67: pando.v1.MTLS.overrides:type_name -> pando.v1.MTLSActiveOverride
+	90,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
+	90,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
+	66,  // 70: pando.v1.ListMTLSPoliciesResponse.policies:type_name -> pando.v1.MTLSPolicy
+	90,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
+	90,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	90,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
+	71,  // 74: pando.v1.ListMTLSOverridesResponse.overrides:type_name -> pando.v1.MTLSOverride
+	89,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
+	78,  // 76: pando.v1.EffectiveMTLS.rules:type_name -> pando.v1.EffectiveMTLSRule
+	78,  // 77: pando.v1.EffectiveMTLS.overruled:type_name -> pando.v1.EffectiveMTLSRule
+	79,  // 78: pando.v1.EffectiveMTLS.overrides:type_name -> pando.v1.EffectiveMTLSOverride
+	90,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	89,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
+	82,  // 81: pando.v1.ListMTLSReadinessResponse.listeners:type_name -> pando.v1.MTLSReadiness
+	90,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
+	90,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
+	90,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
+	84,  // 85: pando.v1.ReportMTLSRequest.listeners:type_name -> pando.v1.MTLSListener
+	90,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
+	90,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
+	90,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
+	1,   // 89: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,   // 90: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,   // 91: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,   // 92: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,   // 93: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,   // 94: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,   // 95: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19,  // 96: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20,  // 97: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15,  // 98: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16,  // 99: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22,  // 100: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24,  // 101: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26,  // 102: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29,  // 103: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30,  // 104: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32,  // 105: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33,  // 106: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34,  // 107: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35,  // 108: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36,  // 109: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44,  // 110: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46,  // 111: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39,  // 112: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40,  // 113: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41,  // 114: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49,  // 115: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51,  // 116: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60,  // 117: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	12,  // 118: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53,  // 119: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54,  // 120: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55,  // 121: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57,  // 122: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58,  // 123: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	67,  // 124: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
+	69,  // 125: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
+	70,  // 126: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
+	72,  // 127: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
+	74,  // 128: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
+	75,  // 129: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
+	76,  // 130: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
+	80,  // 131: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
+	83,  // 132: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
+	1,   // 133: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,   // 134: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,   // 135: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,   // 136: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10,  // 137: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14,  // 138: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21,  // 139: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14,  // 140: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17,  // 141: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23,  // 142: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25,  // 143: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27,  // 144: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28,  // 145: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31,  // 146: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37,  // 147: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 148: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 149: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 150: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 151: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45,  // 152: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47,  // 153: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37,  // 154: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43,  // 155: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42,  // 156: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50,  // 157: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48,  // 158: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61,  // 159: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	13,  // 160: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52,  // 161: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52,  // 162: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56,  // 163: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	91,  // 164: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59,  // 165: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	68,  // 166: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
+	66,  // 167: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
+	91,  // 168: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
+	73,  // 169: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
+	71,  // 170: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
+	71,  // 171: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
+	77,  // 172: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
+	81,  // 173: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
+	91,  // 174: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
+	133, // [133:175] is the sub-list for method output_type
+	91,  // [91:133] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -5323,7 +7236,9 @@ func file_v1_pando_proto_init() {
 	}
 	file_v1_pando_proto_msgTypes[24].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[63].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[69].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[70].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[85].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -5333,9 +7248,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   67,
+			NumMessages:   89,
 			NumExtensions: 0,
-			NumServices:   10,
+			NumServices:   11,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -2114,3 +2114,449 @@ var JoinTokenService_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "v1/pando.proto",
 }
+
+const (
+	MTLSService_ListMTLSPolicies_FullMethodName  = "/pando.v1.MTLSService/ListMTLSPolicies"
+	MTLSService_SetMTLSPolicy_FullMethodName     = "/pando.v1.MTLSService/SetMTLSPolicy"
+	MTLSService_DeleteMTLSPolicy_FullMethodName  = "/pando.v1.MTLSService/DeleteMTLSPolicy"
+	MTLSService_ListMTLSOverrides_FullMethodName = "/pando.v1.MTLSService/ListMTLSOverrides"
+	MTLSService_StartMTLSOverride_FullMethodName = "/pando.v1.MTLSService/StartMTLSOverride"
+	MTLSService_EndMTLSOverride_FullMethodName   = "/pando.v1.MTLSService/EndMTLSOverride"
+	MTLSService_GetEffectiveMTLS_FullMethodName  = "/pando.v1.MTLSService/GetEffectiveMTLS"
+	MTLSService_ListMTLSReadiness_FullMethodName = "/pando.v1.MTLSService/ListMTLSReadiness"
+	MTLSService_ReportMTLS_FullMethodName        = "/pando.v1.MTLSService/ReportMTLS"
+)
+
+// MTLSServiceClient is the client API for MTLSService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// MTLSService tells programs how to use mutual TLS, and hears from them whether they could be
+// stricter. Programs are told by TrustService.
+type MTLSServiceClient interface {
+	// ListMTLSPolicies lists policies, ordered by pattern and name. Requires the role viewer.
+	ListMTLSPolicies(ctx context.Context, in *ListMTLSPoliciesRequest, opts ...grpc.CallOption) (*ListMTLSPoliciesResponse, error)
+	// SetMTLSPolicy makes a policy, or replaces the one with its pattern and name. Requires the
+	// role admin.
+	SetMTLSPolicy(ctx context.Context, in *SetMTLSPolicyRequest, opts ...grpc.CallOption) (*MTLSPolicy, error)
+	// DeleteMTLSPolicy deletes a policy. What it decided is decided by the next wider one; without
+	// one, it is strict. Requires the role admin.
+	DeleteMTLSPolicy(ctx context.Context, in *DeleteMTLSPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// ListMTLSOverrides lists the overrides in force, or the last hundred, those that began last
+	// first. Requires the role viewer.
+	ListMTLSOverrides(ctx context.Context, in *ListMTLSOverridesRequest, opts ...grpc.CallOption) (*ListMTLSOverridesResponse, error)
+	// StartMTLSOverride lets plaintext in under a pattern for an hour at most. Requires the role
+	// operator.
+	StartMTLSOverride(ctx context.Context, in *StartMTLSOverrideRequest, opts ...grpc.CallOption) (*MTLSOverride, error)
+	// EndMTLSOverride ends an override before it expires. One that is over already stays as it is.
+	// Requires the role operator.
+	EndMTLSOverride(ctx context.Context, in *EndMTLSOverrideRequest, opts ...grpc.CallOption) (*MTLSOverride, error)
+	// GetEffectiveMTLS tells what the programs with a SPIFFE ID are told, and which policies decide
+	// that. Requires the role viewer.
+	GetEffectiveMTLS(ctx context.Context, in *GetEffectiveMTLSRequest, opts ...grpc.CallOption) (*EffectiveMTLS, error)
+	// ListMTLSReadiness judges which listeners could be strict, ordered by SPIFFE ID and listener.
+	// Requires the role viewer.
+	ListMTLSReadiness(ctx context.Context, in *ListMTLSReadinessRequest, opts ...grpc.CallOption) (*ListMTLSReadinessResponse, error)
+	// ReportMTLS takes down what the holder of a client certificate has seen on its listeners. It
+	// is durable once this has answered.
+	ReportMTLS(ctx context.Context, in *ReportMTLSRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+}
+
+type mTLSServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewMTLSServiceClient(cc grpc.ClientConnInterface) MTLSServiceClient {
+	return &mTLSServiceClient{cc}
+}
+
+func (c *mTLSServiceClient) ListMTLSPolicies(ctx context.Context, in *ListMTLSPoliciesRequest, opts ...grpc.CallOption) (*ListMTLSPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMTLSPoliciesResponse)
+	err := c.cc.Invoke(ctx, MTLSService_ListMTLSPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) SetMTLSPolicy(ctx context.Context, in *SetMTLSPolicyRequest, opts ...grpc.CallOption) (*MTLSPolicy, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MTLSPolicy)
+	err := c.cc.Invoke(ctx, MTLSService_SetMTLSPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) DeleteMTLSPolicy(ctx context.Context, in *DeleteMTLSPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, MTLSService_DeleteMTLSPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) ListMTLSOverrides(ctx context.Context, in *ListMTLSOverridesRequest, opts ...grpc.CallOption) (*ListMTLSOverridesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMTLSOverridesResponse)
+	err := c.cc.Invoke(ctx, MTLSService_ListMTLSOverrides_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) StartMTLSOverride(ctx context.Context, in *StartMTLSOverrideRequest, opts ...grpc.CallOption) (*MTLSOverride, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MTLSOverride)
+	err := c.cc.Invoke(ctx, MTLSService_StartMTLSOverride_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) EndMTLSOverride(ctx context.Context, in *EndMTLSOverrideRequest, opts ...grpc.CallOption) (*MTLSOverride, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MTLSOverride)
+	err := c.cc.Invoke(ctx, MTLSService_EndMTLSOverride_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) GetEffectiveMTLS(ctx context.Context, in *GetEffectiveMTLSRequest, opts ...grpc.CallOption) (*EffectiveMTLS, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EffectiveMTLS)
+	err := c.cc.Invoke(ctx, MTLSService_GetEffectiveMTLS_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) ListMTLSReadiness(ctx context.Context, in *ListMTLSReadinessRequest, opts ...grpc.CallOption) (*ListMTLSReadinessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMTLSReadinessResponse)
+	err := c.cc.Invoke(ctx, MTLSService_ListMTLSReadiness_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mTLSServiceClient) ReportMTLS(ctx context.Context, in *ReportMTLSRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, MTLSService_ReportMTLS_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// MTLSServiceServer is the server API for MTLSService service.
+// All implementations must embed UnimplementedMTLSServiceServer
+// for forward compatibility.
+//
+// MTLSService tells programs how to use mutual TLS, and hears from them whether they could be
+// stricter. Programs are told by TrustService.
+type MTLSServiceServer interface {
+	// ListMTLSPolicies lists policies, ordered by pattern and name. Requires the role viewer.
+	ListMTLSPolicies(context.Context, *ListMTLSPoliciesRequest) (*ListMTLSPoliciesResponse, error)
+	// SetMTLSPolicy makes a policy, or replaces the one with its pattern and name. Requires the
+	// role admin.
+	SetMTLSPolicy(context.Context, *SetMTLSPolicyRequest) (*MTLSPolicy, error)
+	// DeleteMTLSPolicy deletes a policy. What it decided is decided by the next wider one; without
+	// one, it is strict. Requires the role admin.
+	DeleteMTLSPolicy(context.Context, *DeleteMTLSPolicyRequest) (*emptypb.Empty, error)
+	// ListMTLSOverrides lists the overrides in force, or the last hundred, those that began last
+	// first. Requires the role viewer.
+	ListMTLSOverrides(context.Context, *ListMTLSOverridesRequest) (*ListMTLSOverridesResponse, error)
+	// StartMTLSOverride lets plaintext in under a pattern for an hour at most. Requires the role
+	// operator.
+	StartMTLSOverride(context.Context, *StartMTLSOverrideRequest) (*MTLSOverride, error)
+	// EndMTLSOverride ends an override before it expires. One that is over already stays as it is.
+	// Requires the role operator.
+	EndMTLSOverride(context.Context, *EndMTLSOverrideRequest) (*MTLSOverride, error)
+	// GetEffectiveMTLS tells what the programs with a SPIFFE ID are told, and which policies decide
+	// that. Requires the role viewer.
+	GetEffectiveMTLS(context.Context, *GetEffectiveMTLSRequest) (*EffectiveMTLS, error)
+	// ListMTLSReadiness judges which listeners could be strict, ordered by SPIFFE ID and listener.
+	// Requires the role viewer.
+	ListMTLSReadiness(context.Context, *ListMTLSReadinessRequest) (*ListMTLSReadinessResponse, error)
+	// ReportMTLS takes down what the holder of a client certificate has seen on its listeners. It
+	// is durable once this has answered.
+	ReportMTLS(context.Context, *ReportMTLSRequest) (*emptypb.Empty, error)
+	mustEmbedUnimplementedMTLSServiceServer()
+}
+
+// UnimplementedMTLSServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedMTLSServiceServer struct{}
+
+func (UnimplementedMTLSServiceServer) ListMTLSPolicies(context.Context, *ListMTLSPoliciesRequest) (*ListMTLSPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMTLSPolicies not implemented")
+}
+func (UnimplementedMTLSServiceServer) SetMTLSPolicy(context.Context, *SetMTLSPolicyRequest) (*MTLSPolicy, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetMTLSPolicy not implemented")
+}
+func (UnimplementedMTLSServiceServer) DeleteMTLSPolicy(context.Context, *DeleteMTLSPolicyRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteMTLSPolicy not implemented")
+}
+func (UnimplementedMTLSServiceServer) ListMTLSOverrides(context.Context, *ListMTLSOverridesRequest) (*ListMTLSOverridesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMTLSOverrides not implemented")
+}
+func (UnimplementedMTLSServiceServer) StartMTLSOverride(context.Context, *StartMTLSOverrideRequest) (*MTLSOverride, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartMTLSOverride not implemented")
+}
+func (UnimplementedMTLSServiceServer) EndMTLSOverride(context.Context, *EndMTLSOverrideRequest) (*MTLSOverride, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndMTLSOverride not implemented")
+}
+func (UnimplementedMTLSServiceServer) GetEffectiveMTLS(context.Context, *GetEffectiveMTLSRequest) (*EffectiveMTLS, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEffectiveMTLS not implemented")
+}
+func (UnimplementedMTLSServiceServer) ListMTLSReadiness(context.Context, *ListMTLSReadinessRequest) (*ListMTLSReadinessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMTLSReadiness not implemented")
+}
+func (UnimplementedMTLSServiceServer) ReportMTLS(context.Context, *ReportMTLSRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportMTLS not implemented")
+}
+func (UnimplementedMTLSServiceServer) mustEmbedUnimplementedMTLSServiceServer() {}
+func (UnimplementedMTLSServiceServer) testEmbeddedByValue()                     {}
+
+// UnsafeMTLSServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to MTLSServiceServer will
+// result in compilation errors.
+type UnsafeMTLSServiceServer interface {
+	mustEmbedUnimplementedMTLSServiceServer()
+}
+
+func RegisterMTLSServiceServer(s grpc.ServiceRegistrar, srv MTLSServiceServer) {
+	// If the following call panics, it indicates UnimplementedMTLSServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&MTLSService_ServiceDesc, srv)
+}
+
+func _MTLSService_ListMTLSPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMTLSPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).ListMTLSPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_ListMTLSPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).ListMTLSPolicies(ctx, req.(*ListMTLSPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_SetMTLSPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetMTLSPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).SetMTLSPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_SetMTLSPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).SetMTLSPolicy(ctx, req.(*SetMTLSPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_DeleteMTLSPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteMTLSPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).DeleteMTLSPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_DeleteMTLSPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).DeleteMTLSPolicy(ctx, req.(*DeleteMTLSPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_ListMTLSOverrides_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMTLSOverridesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).ListMTLSOverrides(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_ListMTLSOverrides_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).ListMTLSOverrides(ctx, req.(*ListMTLSOverridesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_StartMTLSOverride_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartMTLSOverrideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).StartMTLSOverride(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_StartMTLSOverride_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).StartMTLSOverride(ctx, req.(*StartMTLSOverrideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_EndMTLSOverride_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndMTLSOverrideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).EndMTLSOverride(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_EndMTLSOverride_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).EndMTLSOverride(ctx, req.(*EndMTLSOverrideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_GetEffectiveMTLS_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEffectiveMTLSRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).GetEffectiveMTLS(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_GetEffectiveMTLS_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).GetEffectiveMTLS(ctx, req.(*GetEffectiveMTLSRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_ListMTLSReadiness_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMTLSReadinessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).ListMTLSReadiness(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_ListMTLSReadiness_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).ListMTLSReadiness(ctx, req.(*ListMTLSReadinessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MTLSService_ReportMTLS_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportMTLSRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MTLSServiceServer).ReportMTLS(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MTLSService_ReportMTLS_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MTLSServiceServer).ReportMTLS(ctx, req.(*ReportMTLSRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// MTLSService_ServiceDesc is the grpc.ServiceDesc for MTLSService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var MTLSService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.MTLSService",
+	HandlerType: (*MTLSServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListMTLSPolicies",
+			Handler:    _MTLSService_ListMTLSPolicies_Handler,
+		},
+		{
+			MethodName: "SetMTLSPolicy",
+			Handler:    _MTLSService_SetMTLSPolicy_Handler,
+		},
+		{
+			MethodName: "DeleteMTLSPolicy",
+			Handler:    _MTLSService_DeleteMTLSPolicy_Handler,
+		},
+		{
+			MethodName: "ListMTLSOverrides",
+			Handler:    _MTLSService_ListMTLSOverrides_Handler,
+		},
+		{
+			MethodName: "StartMTLSOverride",
+			Handler:    _MTLSService_StartMTLSOverride_Handler,
+		},
+		{
+			MethodName: "EndMTLSOverride",
+			Handler:    _MTLSService_EndMTLSOverride_Handler,
+		},
+		{
+			MethodName: "GetEffectiveMTLS",
+			Handler:    _MTLSService_GetEffectiveMTLS_Handler,
+		},
+		{
+			MethodName: "ListMTLSReadiness",
+			Handler:    _MTLSService_ListMTLSReadiness_Handler,
+		},
+		{
+			MethodName: "ReportMTLS",
+			Handler:    _MTLSService_ReportMTLS_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}

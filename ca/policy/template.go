@@ -15,8 +15,12 @@ const reservedSegment = "pando"
 // Reserved reports whether a SPIFFE ID belongs to Pando itself.
 func Reserved(id spiffeid.ID) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(id.Path(), "/"), "/")
-	return first == reservedSegment
+	return ReservedSegment(first)
 }
+
+// ReservedSegment reports whether the SPIFFE IDs with this first path segment belong to Pando
+// itself.
+func ReservedSegment(first string) bool { return first == reservedSegment }
 
 // Template is a SPIFFE ID in which whole path segments may be claims: {sub}, or a JSON
 // pointer (RFC 6901) into nested claims: {/kubernetes.io/namespace}. A claim fills exactly

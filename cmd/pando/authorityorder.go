@@ -108,6 +108,11 @@ func (f *orderFlags) confirm(ctx context.Context, io stdio, client *apiClient, p
 	if outcome.Objection != "" && !f.order.Force {
 		return errors.New("it is not done without --force")
 	}
+	return askToDo(io)
+}
+
+// askToDo asks whether to do what was shown.
+func askToDo(io stdio) error {
 	fmt.Fprint(io.err, "Do it? [y/N] ")
 	answer, err := bufio.NewReader(io.in).ReadString('\n')
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {

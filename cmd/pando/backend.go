@@ -34,6 +34,7 @@ type database interface {
 	server.FigureStore
 	store.CRLs
 	store.Revoked
+	server.MTLSStore
 	store.Upkeep
 	store.Audits
 	store.Health

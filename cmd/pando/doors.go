@@ -156,7 +156,7 @@ func (d *daemon) openRPC(address string, s *rpc.Server) error {
 func (d *daemon) openMetrics(address string) error {
 	d.metrics.Watch(metrics.Sources{
 		Trust: d.service, Jobs: d.scheduler, Leader: d.rotator, Roles: &d.roles, Fleet: d.service,
-		CRLs: d.publisher, Serving: d.serving.Leaf, Backup: d.service.LastBackup,
+		CRLs: d.publisher, Overrides: d.service, Serving: d.serving.Leaf, Backup: d.service.LastBackup,
 	})
 	if address == "" {
 		return nil

@@ -24,6 +24,7 @@ const (
 	exitNotFound    = 3 // the object that was named does not exist
 	exitDenied      = 4 // not authenticated, or not allowed
 	exitUnavailable = 5 // the server or the database cannot be reached; try again
+	exitNotReady    = 6 // the question was answered with no
 )
 
 // completionName is the name that cobra gives to the command of addCompletion.
@@ -97,6 +98,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newIdentityCommand(io),
 		newIncidentCommand(io),
 		newInspectCommand(io),
+		newMTLSCommand(io),
 		newProbeCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),

@@ -123,7 +123,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
-		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, Imports: imports{importer},
+		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, MTLS: d.db, Imports: imports{importer},
 		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator}, Milestones: d.db,
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,

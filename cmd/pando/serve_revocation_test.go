@@ -83,12 +83,21 @@ func revokeOver(t *testing.T, c *restClient, serial string) {
 
 func exchangeJSON(t *testing.T, c *restClient, method, url, body string, answer any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, url, strings.NewReader(body))
+	exchangeFor(t, c, http.StatusOK, jsonRequest{method, url, body}, answer)
+}
+
+// jsonRequest is a request, with an empty body for none.
+type jsonRequest struct{ method, url, body string }
+
+// exchangeFor reports an answer with another status than is wanted.
+func exchangeFor(t *testing.T, c *restClient, status int, r jsonRequest, answer any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), r.method, r.url, strings.NewReader(r.body))
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	if body != "" {
+	if r.body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := c.http.Do(request)
@@ -98,11 +107,11 @@ func exchangeJSON(t *testing.T, c *restClient, method, url, body string, answer 
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Errorf("%s %s is answered %d, %v: %s", method, url, response.StatusCode, err, data)
+	if err != nil || response.StatusCode != status {
+		t.Errorf("%s %s is answered %d, %v: %s", r.method, r.url, response.StatusCode, err, data)
 		return
 	}
 	if err := json.Unmarshal(data, answer); err != nil {
-		t.Errorf("%s %s is answered %s", method, url, data)
+		t.Errorf("%s %s is answered %s", r.method, r.url, data)
 	}
 }

@@ -39,6 +39,17 @@ func TestWireShapesAreThoseOfTheAPI(t *testing.T) {
 		"imported":      {authorityListJSON{}, &apiv1.ImportAuthorityResponse{}},
 		"revocation":    {createRevocationJSON{}, &apiv1.CreateRevocationRequest{}},
 		"revoked":       {revocationJSON{}, &apiv1.CreateRevocationResponse{}},
+		"policy":        {mtlsPolicyJSON{}, &apiv1.MTLSPolicy{}},
+		"policies":      {mtlsPolicyPageJSON{}, &apiv1.ListMTLSPoliciesResponse{}},
+		"set policy":    {setMTLSPolicyJSON{}, &apiv1.SetMTLSPolicyRequest{}},
+		"override":      {mtlsOverrideJSON{}, &apiv1.MTLSOverride{}},
+		"overrides":     {mtlsOverrideListJSON{}, &apiv1.ListMTLSOverridesResponse{}},
+		"start":         {startMTLSOverrideJSON{}, &apiv1.StartMTLSOverrideRequest{}},
+		"effective":     {effectiveMTLSJSON{}, &apiv1.EffectiveMTLS{}},
+		"rule":          {effectiveRuleJSON{}, &apiv1.EffectiveMTLSRule{}},
+		"in force":      {effectiveOverrideJSON{}, &apiv1.EffectiveMTLSOverride{}},
+		"readiness":     {mtlsReadinessJSON{}, &apiv1.MTLSReadiness{}},
+		"all readiness": {mtlsReadinessPageJSON{}, &apiv1.ListMTLSReadinessResponse{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ours, theirs []string

@@ -103,8 +103,8 @@ func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	switch {
 	case failure != nil:
 		code, level = failure.Code, failureLevel(failure.Kind)
-	case r.Op == server.OpTrust:
-		level = slog.LevelDebug // every follower asks all day, and nothing changes by it
+	case r.Op == server.OpTrust, r.Op == server.OpReportMTLS:
+		level = slog.LevelDebug // every follower does it all day, and nothing changes by it
 	}
 	if g.Observer != nil {
 		g.Observer.Request(r.Op, r.Profile, code, took)

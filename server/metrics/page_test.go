@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pando-ca/pando/ca/catest"
+	"github.com/pando-ca/pando/ca/mtls"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/auth"
@@ -34,8 +35,9 @@ func TestPage(t *testing.T) {
 	authority := catest.New(t, catest.Options{})
 	m.Watch(metrics.Sources{
 		Trust: authority, Jobs: jobs{{Name: "prune", LastSuccess: time.Now()}}, Leader: leader(true), Fleet: watching(1), Roles: wholeRoles(), CRLs: lists{{}},
-		Backup:  time.Now,
-		Serving: func() *x509.Certificate { return authority.Set().Issuer().Certificate() },
+		Backup:    time.Now,
+		Overrides: overrides{list: []mtls.Override{{Expires: time.Now()}}, known: true},
+		Serving:   func() *x509.Certificate { return authority.Set().Issuer().Certificate() },
 	})
 	m.Door("rest").Request(server.OpSign, "workload", "ok", time.Millisecond)
 	m.AuthnFailed(policy.MethodJWT, auth.ReasonUnavailable)

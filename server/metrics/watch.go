@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/mtls"
 	"github.com/pando-ca/pando/rotation"
 	"github.com/pando-ca/pando/server"
 )
@@ -39,6 +40,12 @@ type Roles interface {
 	Roles() []rotation.RoleStatus
 }
 
+// Overrides knows what lets plaintext in; *server.Service does.
+type Overrides interface {
+	// MTLSOverridesInForce reports false until this replica has read them.
+	MTLSOverridesInForce() ([]mtls.Override, bool)
+}
+
 // CRLs knows how fresh the CRLs are; *rotation.Publisher does.
 type CRLs interface {
 	Status() []rotation.CRLStatus
@@ -54,6 +61,8 @@ type Sources struct {
 	CRLs    CRLs
 	Serving func() *x509.Certificate // the certificate that the doors show now; may return nil
 	Backup  func() time.Time         // when the last good backup was made; zero: none is known
+
+	Overrides Overrides
 }
 
 // Watch adds what is read at each scrape. It is called once, before the first scrape.
@@ -79,6 +88,9 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	if s.Backup != nil {
 		m.registry.MustRegister(newBackupCollector(s.Backup))
+	}
+	if s.Overrides != nil {
+		m.registry.MustRegister(newOverrideCollector(s.Overrides))
 	}
 	if s.Serving != nil {
 		m.registry.MustRegister(servingCollector{s.Serving})

@@ -112,6 +112,15 @@ func parseDuration(field, text string) (time.Duration, error) {
 	return duration, nil
 }
 
+// positiveDuration is parseDuration for what must take some time.
+func positiveDuration(field, text string) (time.Duration, error) {
+	d, err := parseDuration(field, text)
+	if err == nil && d <= 0 {
+		err = door.Invalid(field + ": not positive")
+	}
+	return d, err
+}
+
 // clip keeps a message from growing with what it is about.
 func clip(text string) string {
 	const most = 80

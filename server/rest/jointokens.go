@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/pando-ca/pando/server"
-	"github.com/pando-ca/pando/server/door"
 )
 
 func (d *rest) tokenRoutes() {
@@ -28,11 +27,8 @@ func (d *rest) createJoinToken(ctx context.Context, ex *exchange, in *joinTokenI
 	var ttl time.Duration
 	if in.Body.TTL != nil {
 		var err error
-		if ttl, err = parseDuration("ttl", *in.Body.TTL); err != nil {
+		if ttl, err = positiveDuration("ttl", *in.Body.TTL); err != nil {
 			return nil, err
-		}
-		if ttl <= 0 {
-			return nil, door.Invalid("ttl: not positive")
 		}
 	}
 	token, err := d.cfg.Service.CreateJoinToken(ctx, ex.Caller, in.Body.EntryID, ttl)

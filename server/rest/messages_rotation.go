@@ -8,6 +8,8 @@ type TrustResponse struct {
 	Renewal *Renewal `json:"renewal,omitempty" doc:"With a client certificate of Pando's: when the server wants it renewed."`
 
 	Revocations *Revocations `json:"revocations,omitempty" doc:"What was revoked after revocations_after. Unset when that is, and for moments after the start of a server."`
+
+	MTLS *MTLS `json:"mtls,omitempty" doc:"With a client certificate and mtls_version: the mTLS policy for its SPIFFE ID."`
 }
 
 // Authority is a root or an intermediate, and where it stands in its life.

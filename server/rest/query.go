@@ -13,7 +13,8 @@ import (
 
 // checkQuery judges the query of a request before huma reads it. huma drops what it cannot
 // read, and a filter that is dropped selects everything: so each parameter must be one that
-// the route has, be readable, have a value, and stand once unless it is a list.
+// the route has, be readable, have a value unless none means something, and stand once unless it
+// is a list.
 func checkQuery(raw string, route *huma.Operation) error {
 	if raw == "" {
 		return nil
@@ -28,11 +29,20 @@ func checkQuery(raw string, route *huma.Operation) error {
 		switch {
 		case at < 0:
 			return door.Invalid(fmt.Sprintf("unknown query parameter %q", clip(name)))
-		case slices.Contains(values, ""):
+		case slices.Contains(values, "") && !route.Parameters[at].AllowEmptyValue:
 			return door.Invalid(fmt.Sprintf("query parameter %q has no value", name))
 		case len(values) > 1 && route.Parameters[at].Schema.Type != huma.TypeArray:
 			return door.Invalid(fmt.Sprintf("query parameter %q stands twice", name))
 		}
 	}
 	return nil
+}
+
+// allowEmpty lets a query parameter of a route be there without a value.
+func allowEmpty(api huma.API, path, name string) {
+	for _, p := range api.OpenAPI().Paths[path].Get.Parameters {
+		if p.Name == name {
+			p.AllowEmptyValue = true
+		}
+	}
 }

@@ -88,6 +88,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.importRoutes()
 	d.scheduleRoutes()
 	d.auditRoutes()
+	d.mtlsRoutes()
 	return d, d.serveDescription()
 }
 

@@ -79,6 +79,31 @@ func orderOf(method string) server.Operation {
 	case apiv1.IncidentService_ListIncidents_FullMethodName:
 		return server.OpListIncidents
 	}
+	return modeOf(method)
+}
+
+// modeOf is operationOf for what is done about mutual TLS.
+func modeOf(method string) server.Operation {
+	switch method {
+	case apiv1.MTLSService_ListMTLSPolicies_FullMethodName:
+		return server.OpListMTLSPolicies
+	case apiv1.MTLSService_SetMTLSPolicy_FullMethodName:
+		return server.OpSetMTLSPolicy
+	case apiv1.MTLSService_DeleteMTLSPolicy_FullMethodName:
+		return server.OpDeleteMTLSPolicy
+	case apiv1.MTLSService_ListMTLSOverrides_FullMethodName:
+		return server.OpListMTLSOverrides
+	case apiv1.MTLSService_StartMTLSOverride_FullMethodName:
+		return server.OpStartMTLSOverride
+	case apiv1.MTLSService_EndMTLSOverride_FullMethodName:
+		return server.OpEndMTLSOverride
+	case apiv1.MTLSService_GetEffectiveMTLS_FullMethodName:
+		return server.OpGetEffectiveMTLS
+	case apiv1.MTLSService_ListMTLSReadiness_FullMethodName:
+		return server.OpListMTLSReadiness
+	case apiv1.MTLSService_ReportMTLS_FullMethodName:
+		return server.OpReportMTLS
+	}
 	return ""
 }
 

@@ -34,25 +34,25 @@ func (s *trust) GetTrust(ctx context.Context, in *apiv1.GetTrustRequest) (*apiv1
 	if wait == nil {
 		wait = new(time.Duration)
 	}
-	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter}
+	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter, MTLS: in.MtlsVersion}
 	update, err := s.service.Trust(ctx, requestOf(ctx).Caller, known, *wait)
 	if err != nil {
 		return nil, err
 	}
 	return &apiv1.GetTrustResponse{
 		Bundle: newBundle(update.Bundle), Renewal: newRenewal(update.Renewal.Start, update.Renewal.End),
-		Revocations: newRevocations(update.Revocations),
+		Revocations: newRevocations(update.Revocations), Mtls: newMTLS(update.MTLS),
 	}, nil
 }
 
 // WatchTrust implements apiv1.TrustServiceServer.
 func (s *trust) WatchTrust(in *apiv1.WatchTrustRequest, stream grpc.ServerStreamingServer[apiv1.WatchTrustResponse]) error {
 	ctx := stream.Context()
-	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter}
+	known := server.Known{Bundle: in.GetAfter(), Revocations: in.RevocationsAfter, MTLS: in.MtlsVersion}
 	return s.service.WatchTrust(ctx, requestOf(ctx).Caller, known, func(u *server.TrustUpdate) error {
 		err := stream.Send(&apiv1.WatchTrustResponse{
 			Bundle: newBundle(u.Bundle), Renewal: newRenewal(u.Renewal.Start, u.Renewal.End),
-			Revocations: newRevocations(u.Revocations),
+			Revocations: newRevocations(u.Revocations), Mtls: newMTLS(u.MTLS),
 		})
 		if err != nil { // nothing else fails here
 			return &server.Error{Kind: server.KindUnavailable, Code: "unavailable", Message: "the caller went away", Err: err}

@@ -33,6 +33,8 @@ type opened interface {
 	store.Audits
 	store.Entries
 	store.EntryVersions
+	store.MTLSPolicies
+	store.MTLSVersions
 	store.Tokens
 	store.Inserter
 	store.Revocations

@@ -86,8 +86,13 @@ func TestNumbersGoOn(t *testing.T) {
 			if _, err := backup.Create(t.Context(), cfg, before); err != nil {
 				t.Fatal(err)
 			}
-			// What is lost: a revocation, a bundle.
+			// What is lost: a revocation, a bundle, an mTLS policy.
 			lost := time.Now()
+			policy := store.MTLSPolicy{Pattern: "/lost", Mode: "strict", UpdatedAt: lost, UpdatedBy: "a"}
+			lostVersion, err := w.SetMTLSPolicy(t.Context(), policy, nil, storetest.NewAudit("mtls_policy.set", "/lost"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := w.Revoke(t.Context(), w.live.Serial, lost, 4, storetest.NewAudit("certificate.revoke", "y")); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +104,11 @@ func TestNumbersGoOn(t *testing.T) {
 			if _, err := restore(t, cfg.Path, key, "example.org", p); err != nil {
 				t.Fatal(err)
 			}
-			w.check(t, p.open(t), lostSequence, before)
+			s := p.open(t)
+			w.check(t, s, lostSequence, before)
+			if version, err := s.MTLSVersion(t.Context()); err != nil || version <= lostVersion {
+				t.Errorf("mTLS policies are at %d, %v; others know %d", version, err, lostVersion)
+			}
 		})
 	}
 }

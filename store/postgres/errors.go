@@ -77,7 +77,7 @@ func (s *Store) classify(op string, err error) error {
 
 // isStore reports whether err is one that this package itself has chosen.
 func isStore(err error) bool {
-	for _, known := range [...]error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrFenced, store.ErrIssuerActive, store.ErrNotEmpty, store.ErrInvalid, store.ErrUnavailable} {
+	for _, known := range [...]error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrFenced, store.ErrIssuerActive, store.ErrNotEmpty, store.ErrInvalid, store.ErrTooMany, store.ErrUnavailable} {
 		if errors.Is(err, known) {
 			return true
 		}

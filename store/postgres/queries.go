@@ -144,6 +144,36 @@ var (
 	milestoneSQL string
 	//go:embed queries/milestone_reach.sql
 	milestoneReachSQL string
+	//go:embed queries/mtls_override.sql
+	mtlsOverrideSQL string
+	//go:embed queries/mtls_override_end.sql
+	mtlsOverrideEndSQL string
+	//go:embed queries/mtls_override_insert.sql
+	mtlsOverrideInsertSQL string
+	//go:embed queries/mtls_overrides.sql
+	mtlsOverridesSQL string
+	//go:embed queries/mtls_overrides_count.sql
+	mtlsOverridesCountSQL string
+	//go:embed queries/mtls_policies.sql
+	mtlsPoliciesSQL string
+	//go:embed queries/mtls_policy_counts.sql
+	mtlsPolicyCountsSQL string
+	//go:embed queries/mtls_policy_delete.sql
+	mtlsPolicyDeleteSQL string
+	//go:embed queries/mtls_policy_put.sql
+	mtlsPolicyPutSQL string
+	//go:embed queries/mtls_policy_version.sql
+	mtlsPolicyVersionSQL string
+	//go:embed queries/mtls_report.sql
+	mtlsReportSQL string
+	//go:embed queries/mtls_reports.sql
+	mtlsReportsSQL string
+	//go:embed queries/mtls_reports_count.sql
+	mtlsReportsCountSQL string
+	//go:embed queries/mtls_version.sql
+	mtlsVersionSQL string
+	//go:embed queries/mtls_version_next.sql
+	mtlsVersionNextSQL string
 	//go:embed queries/newest.sql
 	newestSQL string
 	//go:embed queries/notify.sql
@@ -170,6 +200,10 @@ var (
 	pruneCollectedSQL string
 	//go:embed queries/prune_crls.sql
 	pruneCRLsSQL string
+	//go:embed queries/prune_mtls_overrides.sql
+	pruneMTLSOverridesSQL string
+	//go:embed queries/prune_mtls_reports.sql
+	pruneMTLSReportsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
 	//go:embed queries/prune_revocations.sql
@@ -202,6 +236,8 @@ var (
 	restoredIntentsSQL string
 	//go:embed queries/restored_leases.sql
 	restoredLeasesSQL string
+	//go:embed queries/restored_mtls.sql
+	restoredMTLSSQL string
 	//go:embed queries/restored_revocations.sql
 	restoredRevocationsSQL string
 	//go:embed queries/restored_roots.sql

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"github.com/pando-ca/pando/store"
 )
 
 const (
@@ -46,6 +48,12 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	}
 	if _, err := s.pool.Exec(ctx, pruneCollectedSQL, now.Add(-ackMargin)); err != nil {
 		return s.classify("prune collected", err)
+	}
+	if _, err := s.pool.Exec(ctx, pruneMTLSReportsSQL, now.Add(-store.MTLSMemory)); err != nil {
+		return s.classify("prune mTLS reports", err)
+	}
+	if _, err := s.pool.Exec(ctx, pruneMTLSOverridesSQL, before); err != nil {
+		return s.classify("prune mTLS overrides", err)
 	}
 	_, err := s.pool.Exec(ctx, pruneCRLsSQL)
 	return s.classify("prune CRLs", err)

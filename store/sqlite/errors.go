@@ -16,7 +16,7 @@ func classify(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range [...]error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrFenced, store.ErrIssuerActive, store.ErrNotEmpty, store.ErrInvalid, store.ErrUnavailable} {
+	for _, known := range [...]error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrFenced, store.ErrIssuerActive, store.ErrNotEmpty, store.ErrInvalid, store.ErrTooMany, store.ErrUnavailable} {
 		if errors.Is(err, known) {
 			return fmt.Errorf("%s: %w", op, err)
 		}

@@ -81,6 +81,7 @@ func (t *tx) restore(ctx context.Context, r *store.Restoration, audit bool) erro
 		{restoredRevocationsSQL, []any{now.UnixMicro()}},
 		{restoredLeasesSQL, []any{now.Unix()}},
 		{restoredEntriesSQL, []any{now.Unix()}},
+		{restoredMTLSSQL, []any{now.UnixMicro()}},
 		{restoredIntentsSQL, nil},
 		{milestoneReachSQL, []any{store.MilestoneBackup, now.Add(-r.Age).UnixMicro()}},
 		{milestoneReachSQL, []any{store.MilestoneRestore, now.UnixMicro()}},

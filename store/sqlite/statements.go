@@ -15,6 +15,9 @@ func writeQueries() []string {
 		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
 		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
 		milestoneReachSQL,
+		mtlsVersionNextSQL, mtlsPolicyVersionSQL, mtlsPolicyPutSQL, mtlsPolicyDeleteSQL, mtlsPolicyCountsSQL,
+		mtlsOverrideInsertSQL, mtlsOverridesCountSQL, mtlsOverrideEndSQL, mtlsOverrideSQL,
+		mtlsReportSQL, pruneMTLSReportsSQL, pruneMTLSOverridesSQL,
 	)
 }
 
@@ -34,6 +37,7 @@ func readQueries() []string {
 		incidentSQL, incidentsSQL, incidentsOpenSQL, dependentsSQL,
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
 		keyIntentsDoomedSQL, authorityRequestSQL, milestoneSQL,
+		mtlsVersionSQL, mtlsPoliciesSQL, mtlsOverridesSQL, mtlsReportsSQL, mtlsReportsCountSQL,
 	}
 }
 
@@ -41,7 +45,7 @@ func readQueries() []string {
 // backups.
 func restoreQueries() []string {
 	return []string{
-		restoredGenerationSQL, restoredRootsSQL, restoredRevocationsSQL, restoredLeasesSQL, restoredEntriesSQL, restoredIntentsSQL,
+		restoredGenerationSQL, restoredRootsSQL, restoredRevocationsSQL, restoredLeasesSQL, restoredEntriesSQL, restoredMTLSSQL, restoredIntentsSQL,
 		milestoneReachSQL,
 	}
 }

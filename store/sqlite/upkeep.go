@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"time"
+
+	"github.com/pando-ca/pando/store"
 )
 
 const (
@@ -36,11 +38,17 @@ func (s *Store) Prune(ctx context.Context, now, before time.Time) error {
 	if err := s.pruneParts(ctx, "prune collected", pruneCollectedSQL, now.Add(-ackMargin)); err != nil {
 		return err
 	}
-	return s.write(ctx, "prune tokens and CRLs", func(t *tx) error {
+	if err := s.pruneParts(ctx, "prune mTLS reports", pruneMTLSReportsSQL, now.Add(-store.MTLSMemory)); err != nil {
+		return err
+	}
+	return s.write(ctx, "prune tokens, overrides and CRLs", func(t *tx) error {
 		if _, err := t.exec(ctx, pruneTokensSQL, before.UnixMicro()); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, pruneReplaysSQL, now.Add(-replayMargin).UnixMicro()); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, pruneMTLSOverridesSQL, before.UnixMicro()); err != nil {
 			return err
 		}
 		_, err := t.exec(ctx, pruneCRLsSQL)

@@ -32,6 +32,10 @@ type Store interface {
 	store.Identities
 	store.PreRenewals
 	store.Figures
+	store.MTLSPolicies
+	store.MTLSOverrides
+	store.MTLSVersions
+	store.MTLSReports
 	store.Upkeep
 	store.Health
 	store.Snapshots
@@ -129,6 +133,15 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"one of many replacements of a CRL wins":                         testCRLRace,
 		"a CRL has changed once its shard holds another revocation":      testCRLChanged,
 		"the revocations of all shards are those of the authority":       testEachRevoked,
+		"a policy is set, replaced and deleted under its version":        testMTLSPolicies,
+		"one of many edits of a policy that expect a version wins":       testMTLSPolicyRace,
+		"there are only so many policies and names":                      testMTLSPolicyLimits,
+		"an override is in force until it expires or is ended":           testMTLSOverrides,
+		"there are only so many overrides in force":                      testMTLSOverrideLimit,
+		"the mTLS version grows with every change":                       testMTLSVersion,
+		"reports are merged, listed and counted":                         testMTLSReports,
+		"reports in crossed order do not stop each other":                testMTLSReportRace,
+		"pruning drops reports and overrides that are over":              testPruneMTLS,
 		"pruning drops the CRLs of authorities that are gone":            testPruneCRLs,
 		"milestones are noted with an audit row":                         testMilestones,
 		"a snapshot is of one moment":                                    testSnapshot,

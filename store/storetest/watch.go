@@ -41,6 +41,20 @@ func testWatch(t *testing.T, a, b Store) {
 			return a.CreateEntry(ctx, NewEntry("e", "spiffe://example.org/w"), NewAudit("entry.create", "e"))
 		}},
 		{"the end of an entry", func() error { return a.DeleteEntry(ctx, "e", NewAudit("entry.delete", "e")) }},
+		{"a policy of mTLS", func() error {
+			_, err := a.SetMTLSPolicy(ctx, newMTLSPolicy("/ns/**", ""), nil, NewAudit("mtls_policy.set", "/ns/**"))
+			return err
+		}},
+		{"the end of a policy", func() error {
+			return a.DeleteMTLSPolicy(ctx, "/ns/**", "", nil, NewAudit("mtls_policy.delete", "/ns/**"))
+		}},
+		{"an override", func() error {
+			return a.StartMTLSOverride(ctx, newMTLSOverride("o", Now()), NewAudit("mtls_override.start", "o"))
+		}},
+		{"the end of an override", func() error {
+			_, err := a.EndMTLSOverride(ctx, store.MTLSOverride{ID: "o", EndedAt: Now()}, NewAudit("mtls_override.end", "o"))
+			return err
+		}},
 		{"a revocation", func() error { return a.Revoke(ctx, row.Serial, Now(), 4, NewAudit("certificate.revoke", "r")) }},
 		{"a revocation of many", func() error { _, err := revokeAll(ctx, a, bulk(store.Selector{Issuer: "many"})); return err }},
 		{"a blocked key", func() error { return a.BlockKey(ctx, row.KeyHash, Now(), NewAudit("key.block", "k")) }},

@@ -1,0 +1,1 @@
+DELETE FROM mtls_reports WHERE not_after < $1

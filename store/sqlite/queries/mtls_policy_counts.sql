@@ -1,0 +1,1 @@
+SELECT count(*), count(DISTINCT nullif(name, '')) FROM mtls_policies

@@ -1,0 +1,1 @@
+SELECT version FROM mtls_policies WHERE pattern = ?1 AND name = ?2

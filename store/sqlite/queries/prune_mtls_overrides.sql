@@ -1,0 +1,1 @@
+DELETE FROM mtls_overrides WHERE expires_at < ?1
