@@ -17,6 +17,7 @@ import (
 // concurrent use.
 type Source struct {
 	log            *slog.Logger
+	metrics        Metrics     // never nil
 	pando          *pando      // used by one goroutine only: the one that obtains, then renews
 	configured     *trust      // what first contact relies on
 	want           spiffeid.ID // that is configured; zero: any
