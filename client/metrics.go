@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"crypto/x509"
+	"net"
+	"time"
+)
 
 // Metrics is told what happens in a [Source], for whoever counts it. The methods are called
 // concurrently, during handshakes too: they must not block and must not call the Source.
@@ -74,3 +78,23 @@ var _ Metrics = nobody{}
 func (nobody) Renewal(error)         {}
 func (nobody) Handshake(Handshake)   {}
 func (nobody) Connection(Connection) {}
+
+// shook tells of a handshake that ended after so long, with whom: the one place that sees
+// all of them. remote and took are nil and 0 where they are not known.
+func (s *Source) shook(side Side, remote net.Addr, err error, took time.Duration) {
+	h := Handshake{Side: side, Duration: took}
+	if err != nil {
+		now := time.Now()
+		h.Reason = ReasonOf(err, now)
+		s.handshakes.failed(now, string(side), remote, err)
+	}
+	s.metrics.Handshake(h)
+}
+
+// sideOf is the side that wants the peer's certificate to be for usage.
+func sideOf(usage x509.ExtKeyUsage) Side {
+	if usage == x509.ExtKeyUsageClientAuth {
+		return SideServer
+	}
+	return SideClient
+}

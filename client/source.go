@@ -30,6 +30,8 @@ type Source struct {
 	recheck  chan struct{}            // holds one when trust or revocations were since watch looked
 	unsaved  chan struct{}            // holds one when the snapshot was replaced since keeper looked
 	guard    guard                    // the open connections
+	modes    modes                    // of listeners and dialers
+	cache    *cacheDir                // nil: none
 
 	handshakes handshakeLog // those that failed
 
