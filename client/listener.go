@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -142,6 +143,10 @@ func (l *Listener) Handshake(raw net.Conn) (net.Conn, error) {
 	}
 	l.count(w, g)
 	if g.err != nil {
+		if errors.Is(g.err, errOnlyTLS) && w.ahead.isHTTP() {
+			_ = raw.SetWriteDeadline(time.Now().Add(courtesy))
+			_, _ = io.WriteString(raw, onlyMutual)
+		}
 		w.Close()
 		return nil, fmt.Errorf("pando client: listener %s: %w", l.name, g.err)
 	}
@@ -174,9 +179,7 @@ func (l *Listener) greet(w *watched) greeting {
 		g.took = time.Since(now)
 	default:
 		w.security, w.refused = SecurityPlaintext, l.plaintext
-		if g.conn, g.err = w, w.letIn(now); errors.Is(g.err, errOnlyTLS) && w.ahead.isHTTP() {
-			_, _ = w.Conn.Write([]byte(onlyMutual)) // a courtesy
-		}
+		g.conn, g.err = w, w.letIn(now)
 	}
 	return g
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -16,6 +17,9 @@ const (
 	// maxEmptyReads is how often a connection may say nothing at all and not wait either, as
 	// in bufio.
 	maxEmptyReads = 100
+
+	// courtesy is how long it may take to send a few octets to somebody who is not let in.
+	courtesy = time.Second
 )
 
 // ahead is the first octets of a connection, which are read again by whoever has it.
