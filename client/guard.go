@@ -235,6 +235,7 @@ func (w *watched) shut(cause error) {
 func (w *watched) Close() error {
 	w.source.guard.leave(w, true)
 	w.stopAge()
+	w.ahead.drop()
 	return w.Conn.Close()
 }
 

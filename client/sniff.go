@@ -66,6 +66,14 @@ func (a *ahead) read(b []byte) int {
 	return n
 }
 
+// drop forgets them: nothing is read from a connection that is closed.
+func (a *ahead) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.head = nil
+	a.left.Store(false)
+}
+
 // isHTTP reports whether the first octets begin a request of HTTP/1, so that an answer of
 // that protocol is understood.
 func (a *ahead) isHTTP() bool {
