@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -136,17 +135,10 @@ func (l *Listener) Handshake(raw net.Conn) (net.Conn, error) {
 	leave := l.acceptor.enter(w)
 	g := l.greet(w)
 	if !leave() && g.err == nil {
-		g.err = net.ErrClosed
-	}
-	if cause := w.cause.Load(); g.err != nil && cause != nil {
-		g.err = *cause
+		g.err = w.told(net.ErrClosed)
 	}
 	l.count(w, g)
 	if g.err != nil {
-		if errors.Is(g.err, errOnlyTLS) && w.ahead.isHTTP() {
-			_ = raw.SetWriteDeadline(time.Now().Add(courtesy))
-			_, _ = io.WriteString(raw, onlyMutual)
-		}
 		w.Close()
 		return nil, fmt.Errorf("pando client: listener %s: %w", l.name, g.err)
 	}
@@ -167,7 +159,7 @@ type greeting struct {
 func (l *Listener) greet(w *watched) greeting {
 	isTLS, err := w.ahead.sniff(w.Conn)
 	now := time.Now()
-	g := greeting{mode: l.verdict(now).mode, err: err}
+	g := greeting{mode: l.verdict(now).mode, err: w.told(err)}
 	switch {
 	case err != nil:
 		g.shook = g.mode != ModeDisabled
@@ -179,7 +171,9 @@ func (l *Listener) greet(w *watched) greeting {
 		g.took = time.Since(now)
 	default:
 		w.security, w.refused = SecurityPlaintext, l.plaintext
-		g.conn, g.err = w, w.letIn(now)
+		if g.conn, g.err = w, w.letIn(now); g.err != nil && w.ahead.isHTTP() {
+			w.explain()
+		}
 	}
 	return g
 }

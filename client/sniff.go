@@ -18,8 +18,10 @@ const (
 	// in bufio.
 	maxEmptyReads = 100
 
-	// courtesy is how long it may take to send a few octets to somebody who is not let in.
-	courtesy = time.Second
+	// courtesy is how long it may take to explain that to somebody who is not let in, and
+	// maxExplained how much is read of what else there is.
+	courtesy     = time.Second
+	maxExplained = 64 << 10
 )
 
 // ahead is the first octets of a connection, which are read again by whoever has it.
@@ -90,3 +92,12 @@ func (a *ahead) isHTTP() bool {
 // onlyMutual is what a strict listener answers to HTTP/1 in plaintext.
 const onlyMutual = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
 	"This port takes mutual TLS only.\n"
+
+// explain tells a client of HTTP/1 why it is not let in. It reads what the client still sends,
+// or the reset of the connection would take the answer with it.
+func (w *watched) explain() {
+	_ = w.SetDeadline(time.Now().Add(courtesy))
+	if _, err := io.WriteString(w.Conn, onlyMutual); err == nil && w.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, w.Conn, maxExplained)
+	}
+}
