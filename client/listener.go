@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -155,11 +156,18 @@ type greeting struct {
 }
 
 // greet waits for what a connection is, and makes its handshake if it is to have one. TLS
-// that fails is never anything else.
-func (l *Listener) greet(w *watched) greeting {
+// that fails is never anything else. An Authorizer that panics has refused: this goroutine is
+// none that the program could guard.
+func (l *Listener) greet(w *watched) (g greeting) {
 	isTLS, err := w.ahead.sniff(w.Conn)
 	now := time.Now()
-	g := greeting{mode: l.verdict(now).mode, err: w.told(err)}
+	g = greeting{mode: l.verdict(now).mode, err: w.told(err)}
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.err, g.shook = fmt.Errorf("panic: %v", cause), true
+			l.source.log.Error("panic in a handshake", "listener", l.name, "error", g.err, "stack", string(debug.Stack()))
+		}
+	}()
 	switch {
 	case err != nil:
 		g.shook = g.mode != ModeDisabled
