@@ -99,7 +99,7 @@ func (l *Listener) Close() error {
 	}
 	var greeted []*watched
 	for e := a.greeted.Front(); e != nil; e = e.Next() {
-		greeted = append(greeted, e.Value.(*watched)) //nolint:errcheck,forcetypeassert // nothing else is in it
+		greeted = append(greeted, e.Value.(*watched)) // nothing else is in it
 	}
 	a.mu.Unlock()
 	var err error
@@ -177,7 +177,7 @@ func (a *acceptor) enter(w *watched) (leave func() bool) {
 	a.mu.Lock()
 	var slowest *watched
 	if a.greeted.Len() >= maxGreeted {
-		slowest = a.greeted.Remove(a.greeted.Front()).(*watched) //nolint:errcheck,forcetypeassert // nothing else is in it
+		slowest = a.greeted.Remove(a.greeted.Front()).(*watched) // nothing else is in it
 	}
 	e := a.greeted.PushBack(w)
 	done := a.done

@@ -19,7 +19,8 @@ type DialerConfig struct {
 
 	// Mode is ModeMutual (empty means it too), ModeSimple or ModeDisabled. In ModeSimple the
 	// server proves its host name, as on the web, and this side stays anonymous. In
-	// ModeDisabled there is no TLS; it takes a rule of the CA with plaintext_dial, or an override, as well.
+	// ModeDisabled there is no TLS; it takes a rule of the CA with plaintext_dial, or an
+	// override, as well.
 	Mode Mode
 
 	// AllowPlaintext lets a dialer in ModeMutual use plaintext while an emergency override
@@ -54,8 +55,9 @@ type DialerConfig struct {
 }
 
 // Dialer opens connections as its mode says: in mutual TLS unless the code names another. It
-// closes those that are open once their peer, an authority above it or its root is not trusted
-// any more, or once they are in plaintext and that is not allowed any more. It is made by [Source.Dialer] and safe for concurrent use.
+// closes those that are open once their peer, an authority above it or its root is not
+// trusted any more, or once they are in plaintext and that is not allowed any more. It is
+// made by [Source.Dialer] and safe for concurrent use.
 type Dialer struct {
 	source *Source
 	cfg    DialerConfig

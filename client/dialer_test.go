@@ -22,7 +22,6 @@ import (
 type website struct {
 	*httptest.Server
 	asked, shown atomic.Int64
-	name         string // in SNI
 }
 
 func newWebsite(t *testing.T, edit func(c *tls.Config)) *website {

@@ -65,9 +65,11 @@ var _ net.Listener = (*Listener)(nil)
 // Listener returns a listener over inner with the configuration of [Source.ServerTLS],
 // whose connections are watched: a peer that is revoked, or whose root is withdrawn, is cut
 // off within a second of the CA's word. It panics if cfg.Authorize is nil, or a name, a mode
-// or cfg.MinVersion is none that it may be. It must be closed, which closes inner, too; inner may be nil for a listener of which
-// only Server and Handshake are used. It serves http.Server.Serve (not ServeTLS) and
+// or cfg.MinVersion is none that it may be. It serves http.Server.Serve (not ServeTLS) and
 // anything else that takes a net.Listener.
+//
+// It must be closed, which closes inner, too. Inner may be nil for a listener of which only
+// Server and Handshake are used.
 //
 // When the Source is closed, connections are not checked any more, and stay open; overrides
 // end all the same.

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -12,9 +11,10 @@ import (
 )
 
 // ConnSecurity returns how a connection of a [Listener] or a [Dialer] is protected, and with
-// [SecurityMTLS] who is at the other end, as the handshake has verified it. Connections that wrap
-// one are looked through if they have a method NetConn, as those of crypto/tls have. "" is
-// not known: it is no such connection, or its handshake is not over. Treat that as plaintext.
+// [SecurityMTLS] who is at the other end, as the handshake has verified it. Connections that
+// wrap one are looked through if they have a method NetConn, as those of crypto/tls have. ""
+// is not known: it is no such connection, or its handshake is not over. Treat that as
+// plaintext.
 func ConnSecurity(conn net.Conn) (Security, Peer) {
 	w := underneath(conn)
 	if w == nil {
@@ -119,5 +119,3 @@ func forbid(w http.ResponseWriter, code, detail string) {
 		Detail string `json:"detail"`
 	}{http.StatusText(http.StatusForbidden), http.StatusForbidden, code, detail})
 }
-
-var _ interface{ NetConn() net.Conn } = (*tls.Conn)(nil)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -57,6 +58,8 @@ func TestOnePortServesEverybodyAsTheyCome(t *testing.T) {
 	}
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
 	h2c.Protocols.SetUnencryptedHTTP2(true)
+	defer must(g.bad.Override(time.Hour, "drill"))()
+	emergent := g.bad.Transport(TransportConfig{Dialer: DialerConfig{Authorize: AuthorizeID(g.here.ID()), AllowPlaintext: true}})
 	for name, test := range map[string]struct {
 		scheme    string
 		transport http.RoundTripper
@@ -66,6 +69,7 @@ func TestOnePortServesEverybodyAsTheyCome(t *testing.T) {
 		"HTTP/2 in plaintext":    {"http", h2c, [3]string{"HTTP/2.0 plaintext false ", "mtls_required", "mtls_required"}},
 		"HTTP/1.1 in mutual TLS": {"https", over(g.healthy, "http/1.1"), [3]string{"HTTP/1.1 mtls true /healthy", "HTTP/1.1 mtls true /healthy", "HTTP/1.1 mtls true /healthy"}},
 		"HTTP/2 in mutual TLS":   {"https", over(g.healthy, "h2"), [3]string{"HTTP/2.0 mtls true /healthy", "HTTP/2.0 mtls true /healthy", "HTTP/2.0 mtls true /healthy"}},
+		"an override":            {"https", emergent, [3]string{"HTTP/1.1 plaintext false ", "mtls_required", "mtls_required"}},
 		"somebody else":          {"https", over(g.bad, "h2"), [3]string{"HTTP/2.0 mtls true /bad", "HTTP/2.0 mtls true /bad", "peer_not_allowed"}},
 		"TLS and no certificate": {"https", &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, [3]string{"error", "error", "error"}},
 	} {

@@ -43,8 +43,8 @@ type trustAnswer struct {
 	Renewal *renewal `json:"renewal"` // of the certificate that asked; nil: nothing is said
 	// Revocations after the cursor of the poll; nil: nothing is said, as by a CA that is older.
 	Revocations *revocationList `json:"revocations,omitempty"`
-	// MTLS is the policy, an mtlsAnswer; nothing is said if it is empty. It is read by itself, so that what
-	// is wrong with it keeps nothing else out.
+	// MTLS is the policy, an mtlsAnswer; nothing is said if it is empty. It is read by itself,
+	// so that what is wrong with it keeps nothing else out.
 	MTLS json.RawMessage `json:"mtls,omitempty"`
 }
 
