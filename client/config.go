@@ -72,6 +72,10 @@ type Config struct {
 	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
 	Attempted func(err error)
 
+	// Metrics is told what there is to count; nil: nobody is. Package client/prom has one
+	// for Prometheus.
+	Metrics Metrics
+
 	// Notify is told of each [Event], in order and one at a time, by a goroutine of its own: a
 	// function that is slow delays nothing but what it is told. If it lags by 100 events, the
 	// oldest are dropped. A panic in it is logged. Nil: nobody is told.
@@ -88,6 +92,8 @@ type settings struct {
 	log   *slog.Logger
 	pando *pando
 	cache *cacheDir // nil: none; opened by the start
+
+	metrics Metrics // never nil
 }
 
 // Validate checks the configuration as [Open] does: it reads the trust bundle, and asks nobody.
@@ -120,7 +126,10 @@ func (c *Config) resolve() (*settings, error) {
 	case c.Duration != 0 && c.Duration < time.Second:
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
-	log, dial, attempted := c.Log, c.DialContext, c.Attempted
+	log, dial, attempted, metrics := c.Log, c.DialContext, c.Attempted, c.Metrics
+	if metrics == nil {
+		metrics = nobody{}
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -130,9 +139,9 @@ func (c *Config) resolve() (*settings, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	return &settings{trust: t, want: want, log: log, pando: &pando{
+	return &settings{trust: t, want: want, log: log, metrics: metrics, pando: &pando{
 		servers: servers, dial: shieldedDial(dial), credential: credential, algorithm: c.KeyAlgorithm,
-		attempted: shieldedHook(log, attempted),
+		attempted: shieldedHook(log, func(err error) { metrics.Renewal(err); attempted(err) }),
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

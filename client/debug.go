@@ -70,6 +70,7 @@ type debugPage struct {
 	Renewal           debugRenewal       `json:"renewal"`
 	Bundle            debugBundle        `json:"bundle"`
 	Revocations       debugRevocations   `json:"revocations"`
+	Modes             debugModes         `json:"modes"`
 	CacheError        string             `json:"cache_error,omitempty"`
 	HandshakeFailures uint64             `json:"handshake_failures"`        // in all
 	HandshakesFailed  []failedHandshake  `json:"recent_handshake_failures"` // the newest first
@@ -109,6 +110,45 @@ type debugRevocations struct {
 	AgeSeconds   float64   `json:"age_seconds,omitempty"` // since updated
 }
 
+type debugModes struct {
+	PolicyVersion string          `json:"policy_version,omitempty"`
+	PolicyError   string          `json:"policy_error,omitempty"`
+	Listeners     []debugListener `json:"listeners"`
+	Overrides     []debugOverride `json:"overrides"` // those in force
+}
+
+type debugListener struct {
+	Name          string    `json:"name"`
+	Mode          Mode      `json:"mode"`
+	From          From      `json:"from"`
+	LastMTLS      time.Time `json:"last_mtls,omitzero"`
+	LastPlaintext time.Time `json:"last_plaintext,omitzero"`
+}
+
+type debugOverride struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name,omitempty"`
+	Side    string    `json:"side"`
+	From    From      `json:"from"`
+	Expires time.Time `json:"expires"`
+	Reason  string    `json:"reason"`
+}
+
+// debugModes is what the page says about modes.
+func (s *Source) debugModes(st Status) debugModes {
+	m := debugModes{
+		PolicyVersion: st.PolicyVersion, PolicyError: messageOf(st.PolicyError),
+		Listeners: make([]debugListener, 0), Overrides: make([]debugOverride, 0),
+	}
+	for _, l := range s.Listeners() {
+		m.Listeners = append(m.Listeners, debugListener{l.Name, l.Mode, l.From, l.LastMTLS, l.LastPlaintext})
+	}
+	for _, o := range st.Overrides {
+		m.Overrides = append(m.Overrides, debugOverride{printable(o.ID), o.Name, o.Side, o.From, o.Expires, printable(o.Reason)})
+	}
+	return m
+}
+
 // debugPage gathers the page of one moment.
 func (s *Source) debugPage(now time.Time) debugPage {
 	s.mu.Lock()
@@ -129,6 +169,7 @@ func (s *Source) debugPage(now time.Time) debugPage {
 			Own: st.Revoked, Certificates: st.RevokedCertificates, Sequence: st.RevocationSequence, Updated: st.RevocationsUpdated.Round(0),
 		},
 	}
+	p.Modes = s.debugModes(st)
 	if err := s.live(cur, now); err != nil {
 		p.Usable = messageOf(err)
 	}
@@ -188,11 +229,24 @@ func (p debugPage) write(to io.Writer) {
 	line("revoked certificates", p.Revocations.Certificates)
 	line("revocation sequence", p.Revocations.Sequence)
 	ago("revocations updated", p.Revocations.Updated)
+	p.modes(line)
 	line("failed handshakes", p.HandshakeFailures)
 	for _, f := range p.HandshakesFailed {
 		line("  "+f.At.UTC().Format(time.RFC3339), strings.Join([]string{f.Side, f.Remote, string(f.Reason), f.Error}, " "))
 	}
 	w.Flush()
+}
+
+// modes writes what is about modes.
+func (p debugPage) modes(line func(name string, value any)) {
+	line("mtls policy", p.Modes.PolicyVersion)
+	line("not understood", p.Modes.PolicyError)
+	for _, l := range p.Modes.Listeners {
+		line("listener "+l.Name, fmt.Sprintf("%s by %s, last mtls %s, last plaintext %s", l.Mode, l.From, p.relative(l.LastMTLS), p.relative(l.LastPlaintext)))
+	}
+	for _, o := range p.Modes.Overrides {
+		line("override "+o.ID, fmt.Sprintf("%s of %q, by %s, until %s: %s", o.Side, o.Name, o.From, p.relative(o.Expires), o.Reason))
+	}
 }
 
 func (p debugPage) certificates(w io.Writer, name string, certs []debugCertificate) {

@@ -104,6 +104,36 @@ func TestTheDebugHandlerShowsFailedHandshakes(t *testing.T) {
 	}
 }
 
+func TestTheDebugHandlerShowsModes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.open(nil)
+		l := s.Listener(w.net.listen(webHost), ListenerConfig{Authorize: anyone, Name: "api", Mode: ModePolicy})
+		stop := drain(l)
+		defer stop()
+		pass(time.Minute)
+		w.decree(strictPolicy)
+		pass(time.Second)
+		must(s.Override(time.Hour, "a drill\n"))
+		conn := must(w.net.DialContext(w.t.Context(), "tcp", webHost))
+		conn.Close()
+		pass(time.Second)
+		page, text := pageOf(w.t, s)
+		m := page.Modes
+		if m.PolicyVersion != "a2" || len(m.Listeners) != 1 || m.Listeners[0].Name != "api" || m.Listeners[0].Mode != ModePermissive ||
+			len(m.Overrides) != 1 || m.Overrides[0].Reason != `a drill\n` || m.Overrides[0].From != FromLocal {
+			t.Errorf("modes: %+v", m)
+		}
+		if page.HandshakeFailures != 1 || page.HandshakesFailed[0].Reason != ReasonEOF || page.HandshakesFailed[0].Remote == "" {
+			t.Errorf("handshakes: %+v", page.HandshakesFailed)
+		}
+		for _, want := range []string{"mtls policy", "a2", "listener api", "permissive by local", "override local", `until 2000-01-01T01:01:01Z (in 59m59s): a drill\n`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in the text:\n%s", want, text)
+			}
+		}
+	})
+}
+
 func TestTheLastFailedHandshakesAreKept(t *testing.T) {
 	var l handshakeLog
 	now := time.Now()

@@ -42,6 +42,23 @@
 // A bundle that does not vouch for the own certificate is not adopted: the certificate is
 // renewed at once, and the two are swapped in together.
 //
+// A [Listener] has goroutines of its own, one that accepts and one for each handshake that is
+// under way, which are gone when [Listener.Close] returns.
+//
+// # Modes
+//
+// Listeners take mutual TLS only and dialers make nothing else, unless their [Mode] says
+// otherwise: in code, or, for a listener in [ModePolicy], in the policy that the poll brings. A
+// decision is made for each connection from what is known at that moment, and whoever
+// changes what is known looks at the open plaintext connections afterwards:
+//
+//	code ──────────┐
+//	policy of CA ──┼─► mode ─► each new connection: let in, or rejected and counted
+//	overrides ─────┘     └───► open plaintext ones: closed when it allows them no more
+//
+// Code is a bound for all others. Plaintext of a dialer takes code and policy. Without a word
+// of the CA it is the last one on disk, else strict. An override ends by this side's clock.
+//
 // # Trust
 //
 // The connection to the CA is trusted because its certificate chains to the configured

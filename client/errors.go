@@ -22,6 +22,11 @@ var ErrExpired = errors.New("identity has expired")
 // certificate of this side was. They name which.
 var ErrRevoked = errors.New("revoked by the CA")
 
+// ErrPlaintext is wrapped by the errors of a [Dialer] that may not use plaintext, which say
+// what is missing, and of plaintext connections that are closed because they are not allowed
+// any more.
+var ErrPlaintext = errors.New("plaintext is not allowed")
+
 // ServerError is a refusal by the CA: an answer that it gave on purpose.
 type ServerError struct {
 	Server     string        // base URL of the server that answered

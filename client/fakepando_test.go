@@ -41,6 +41,7 @@ type fakePando struct {
 	pollHook func(n int, w http.ResponseWriter, r *http.Request, p fakePoll) bool
 
 	fakeRevocations // guarded by mu
+	fakePolicy      // guarded by mu
 
 	mu       sync.Mutex
 	roots    []*x509.Certificate
@@ -128,6 +129,10 @@ func (f *fakePando) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.check(r)
 	if r.URL.Path == trustPath {
 		f.serveTrust(w, r)
+		return
+	}
+	if r.URL.Path == reportPath {
+		f.serveReport(w, r)
 		return
 	}
 	c, err := readCall(r)

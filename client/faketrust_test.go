@@ -20,6 +20,9 @@ type fakePoll struct {
 
 	Revocations bool // whether they are asked for, and after which
 	RevokedPast uint64
+
+	MTLS        bool // whether the policy is asked for, and which is known
+	MTLSVersion string
 }
 
 // serveTrust answers a poll when there is something newer, or its time is over.
@@ -31,6 +34,10 @@ func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
 	p, err := readPoll(r)
 	if p.Revocations && f.ignorant {
 		writeProblem(w, 400, "invalid_request", "query.revocations_after: unknown query parameter")
+		return
+	}
+	if p.MTLS && f.noPolicies {
+		writeProblem(w, 400, "invalid_request", "query.mtls_version: unknown query parameter")
 		return
 	}
 	if err != nil {
@@ -49,6 +56,9 @@ func (f *fakePando) serveTrust(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	window := f.windows[p.Peer]
 	a := trustAnswer{Bundle: f.bundleNow(), Renewal: &window, Revocations: f.revokedSince(p)}
+	if p.MTLS {
+		a.MTLS = f.policy
+	}
 	f.mu.Unlock()
 	json.NewEncoder(w).Encode(a)
 }
@@ -71,6 +81,7 @@ func readPoll(r *http.Request) (fakePoll, error) {
 			return p, err
 		}
 	}
+	p.MTLS, p.MTLSVersion = r.URL.Query().Has("mtls_version"), r.URL.Query().Get("mtls_version")
 	p.Wait, err = time.ParseDuration(r.URL.Query().Get("wait"))
 	return p, err
 }
@@ -134,7 +145,7 @@ func (f *fakePando) await(ctx context.Context, p fakePoll) {
 	f.mu.Unlock()
 	for {
 		f.mu.Lock()
-		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window || f.newlyRevoked(p)
+		news := p.After == 0 || f.sequence > p.After || f.windows[p.Peer] != window || f.newlyRevoked(p) || f.newPolicy(p)
 		changed := f.changed
 		f.mu.Unlock()
 		if news {
@@ -187,4 +198,58 @@ func (f *fakePando) inVain() []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]time.Time(nil), f.unheard...)
+}
+
+// fakePolicy is what a fake Pando says about modes, and what it is told of them.
+type fakePolicy struct {
+	noPolicies bool // it is too old to be asked for them
+	policy     json.RawMessage
+	reports    []fakeReport
+	noReports  int // the status with which it refuses to be told; 0: it does not
+}
+
+// fakeReport is a report as the server got it.
+type fakeReport struct {
+	At   time.Time
+	Peer string
+	report
+}
+
+// newPolicy reports whether there is another policy to tell. The caller holds mu.
+func (f *fakePando) newPolicy(p fakePoll) bool {
+	var a struct{ Version string }
+	return p.MTLS && len(f.policy) > 0 && (json.Unmarshal(f.policy, &a) != nil || a.Version != p.MTLSVersion)
+}
+
+// decree makes something the policy.
+func (f *fakePando) decree(policy string) {
+	f.change(func() { f.policy = json.RawMessage(policy) })
+}
+
+// serveReport takes in a report.
+func (f *fakePando) serveReport(w http.ResponseWriter, r *http.Request) {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	got := fakeReport{At: time.Now()}
+	err := decoder.Decode(&got.report)
+	if err != nil || r.Method != http.MethodPost || len(r.TLS.PeerCertificates) == 0 || len(got.Instance) != 16 {
+		f.complain("report: %v, %s, %d certificates, %+v", err, r.Method, len(r.TLS.PeerCertificates), got)
+		return
+	}
+	got.Peer = fmt.Sprintf("%038x", r.TLS.PeerCertificates[0].SerialNumber)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reports = append(f.reports, got)
+	if f.noReports != 0 {
+		writeProblem(w, f.noReports, "not_found", "no such thing")
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// reported returns the reports so far.
+func (f *fakePando) reported() []fakeReport {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fakeReport(nil), f.reports...)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -61,16 +62,25 @@ type follower struct {
 	preferred int // index of the server that answered last
 	failures  int // since the last success
 	answered  bool
-	plain     map[string]*x509.Certificate // by server: that it refused to be asked for revocations with
-	pages     int                          // parts of a list of revocations that came without a pause
+	refused   map[string]refusedWith // by server
+	pages     int                    // parts of a list of revocations that came without a pause
 
 	line   *line             // nil: none is open
 	server string            // that it goes to
 	leaf   *x509.Certificate // that it was opened with
+
+	reporter reporter
+}
+
+// refusedWith is how much of a question a server that is too old has refused, and with which
+// certificate. With another one it is asked for everything again.
+type refusedWith struct {
+	leaf  *x509.Certificate
+	parts int
 }
 
 func newFollower(s *Source, p *pando) *follower {
-	return &follower{source: s, servers: p.servers, dial: p.dial, plain: make(map[string]*x509.Certificate)}
+	return &follower{source: s, servers: p.servers, dial: p.dial, refused: make(map[string]refusedWith), reporter: newReporter()}
 }
 
 // run follows the CA until ctx ends.
@@ -101,6 +111,8 @@ func (f *follower) turn(ctx context.Context) {
 	u, err := f.ask(polling, cur, wait)
 	if err == nil {
 		news, err = f.source.followed(cur, u, time.Now())
+		news = f.source.told(u.policy, time.Now()) || news
+		f.report(polling, cur)
 	}
 	if polling.Err() != nil {
 		return
@@ -193,20 +205,27 @@ func isAbsent(err error) bool {
 	return errors.As(err, &refusal) && (refusal.Status == http.StatusNotFound || refusal.Status == http.StatusMethodNotAllowed)
 }
 
-// askServer polls one server. One that is too old for revocations may refuse a poll that
-// asks for them: it is polled without, until there is another certificate.
+// askServer polls one server. One that is too old for the policy, or for revocations too, may
+// refuse a poll that asks for them: it is polled without, until there is another certificate.
 func (f *follower) askServer(ctx context.Context, server string, cur *snapshot, wait time.Duration) (update, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+exchangeTimeout)
 	defer cancel()
+	known := f.refused[server]
+	if known.leaf != cur.leaf() {
+		known = refusedWith{leaf: cur.leaf()}
+	}
 	query := fmt.Sprintf("after=%d&wait=%s", cur.trust.sequence, wait)
-	if f.plain[server] != cur.leaf() {
-		u, err := f.askFor(ctx, server, fmt.Sprintf("%s&revocations_after=%d", query, cur.revoked.cursor()), cur)
-		if !isInvalid(err) {
+	parts := []string{
+		fmt.Sprintf("&revocations_after=%d", cur.revoked.cursor()),
+		"&mtls_version=" + f.source.policyVersion(),
+	}
+	for ; ; known.parts++ {
+		u, err := f.askFor(ctx, server, query+strings.Join(parts[:len(parts)-known.parts], ""), cur)
+		if !isInvalid(err) || known.parts == len(parts) {
 			return u, err
 		}
-		f.plain[server] = cur.leaf()
+		f.refused[server] = refusedWith{known.leaf, known.parts + 1}
 	}
-	return f.askFor(ctx, server, query, cur)
 }
 
 // isInvalid reports whether a server did not understand the request.

@@ -122,3 +122,47 @@ func TestTheGoldenRefusalIsUnderstood(t *testing.T) {
 		t.Errorf("refusal: %+v", got)
 	}
 }
+
+func TestTheGoldenPolicyIsUnderstood(t *testing.T) {
+	data := golden(t, "trust-mtls.json")
+	var a trustAnswer
+	if err := json.Unmarshal(data, &a); err != nil {
+		t.Fatal(err)
+	}
+	u, err := learned(data, must(configuredTrust([]byte(a.Bundle.Roots))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := readPolicy(u.policy)
+	if err != nil || len(policy.Rules) == 0 || len(policy.Overrides) == 0 {
+		t.Fatalf("policy %+v, %v", policy, err)
+	}
+	var want, got map[string]any
+	if err := json.Unmarshal(u.policy, &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(must(json.Marshal(policy)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("policy (-golden +ours):\n%s", diff)
+	}
+}
+
+func TestReportsAreThoseOfTheGoldenFile(t *testing.T) {
+	at := func(hour, second int) time.Time { return time.Date(2020, 1, 2, hour, 4, second, 0, time.UTC) }
+	var want, got map[string]any
+	if err := json.Unmarshal(golden(t, "mtls-report-request.json"), &want); err != nil {
+		t.Fatal(err)
+	}
+	ours := newReport("0123456789abcdef", []ListenerStatus{
+		{Name: "default", Mode: ModePermissive, From: FromPolicy, Since: at(3, 5), LastMTLS: at(4, 5), LastPlaintext: at(4, 6)},
+		{Name: "admin", Mode: ModeStrict, From: FromCode, Since: at(3, 5)},
+	})
+	if err := json.Unmarshal(must(json.Marshal(ours)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("report (-golden +ours):\n%s", diff)
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,9 +24,13 @@ var errTooOld = errors.New("connection has reached its maximum age")
 // A peer is entered before it is verified, and verified against the snapshot of then.
 // Whoever replaces the snapshot looks at the entries afterwards. So each peer is either
 // verified against the new snapshot or seen by the check that follows it.
+//
+// Plaintext connections are known too. They are entered before the mode is looked at, so
+// that the same holds for whoever changes that.
 type guard struct {
 	mu    sync.Mutex
 	peers map[*watched]presented
+	plain map[*watched]bool
 }
 
 // presented is what a peer has shown. Immutable.
@@ -49,11 +55,33 @@ func (g *guard) enter(w *watched, p presented) bool {
 	return true
 }
 
+// enterPlaintext notes an open plaintext connection; false if it is closed.
+func (g *guard) enterPlaintext(w *watched) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	if g.plain == nil {
+		g.plain = make(map[*watched]bool)
+	}
+	g.plain[w] = true
+	return true
+}
+
+// plaintext returns the plaintext connections of now.
+func (g *guard) plaintext() []*watched {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.plain))
+}
+
 // leave forgets a connection; what closes it says that it will not be entered again.
 func (g *guard) leave(w *watched, closed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.peers, w)
+	delete(g.plain, w)
 	w.closed = w.closed || closed
 }
 
@@ -126,8 +154,8 @@ func (s *snapshot) passes(p presented) error {
 	return err
 }
 
-// watched is the raw end of a connection under TLS. The guard can close it without asking
-// TLS, which waits for handshakes and writes.
+// watched is a connection in plaintext, or the raw end of one under TLS. The guard can close
+// it without asking TLS, which waits for handshakes and writes.
 type watched struct {
 	net.Conn
 	source *Source
@@ -135,6 +163,13 @@ type watched struct {
 	timer  atomic.Pointer[time.Timer] // that ends it when it is too old
 	cause  atomic.Pointer[error]      // why it was shut
 	closed bool                       // guarded by the guard's mu
+
+	security Security                         // what it has once it is let in; fixed
+	refused  func(now time.Time) error        // of plaintext: why it is not allowed at that moment
+	shook    func(err error)                  // is told of the handshake; nil: whoever made it knows
+	peer     atomic.Pointer[x509.Certificate] // of the other end, once it is let in
+
+	ahead ahead // what was read of it to see what it is
 }
 
 // verifier is [Source.verifier] for this connection.
@@ -146,7 +181,11 @@ func (w *watched) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tl
 			return net.ErrClosed
 		}
 		var err error
-		if p.chain, err = w.source.admit(&state, usage, authorize); err != nil {
+		p.chain, err = w.source.admit(&state, usage, authorize)
+		if w.shook != nil {
+			w.shook(err)
+		}
+		if err != nil {
 			g.leave(w, false)
 			return err
 		}
@@ -155,8 +194,19 @@ func (w *watched) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tl
 			w.stopAge()
 			return net.ErrClosed
 		}
+		w.peer.Store(p.certs[0])
 		return nil
 	}
+}
+
+// letIn is the same for a connection in plaintext. After an error it is to be closed.
+func (w *watched) letIn(now time.Time) error {
+	w.age()
+	if !w.source.guard.enterPlaintext(w) {
+		w.stopAge()
+		return net.ErrClosed
+	}
+	return w.refused(now)
 }
 
 // age ends the connection at its maximum age, give or take a tenth: those of a fleet that
@@ -185,10 +235,23 @@ func (w *watched) shut(cause error) {
 func (w *watched) Close() error {
 	w.source.guard.leave(w, true)
 	w.stopAge()
+	w.ahead.drop()
 	return w.Conn.Close()
 }
 
+// CloseWrite ends what this side sends, as [net.TCPConn.CloseWrite] does. Servers of HTTP
+// use it before they close a connection on which something is still coming.
+func (w *watched) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return w.told(c.CloseWrite())
+	}
+	return errors.ErrUnsupported
+}
+
 func (w *watched) Read(b []byte) (int, error) {
+	if n := w.ahead.read(b); n > 0 {
+		return n, nil
+	}
 	n, err := w.Conn.Read(b)
 	return n, w.told(err)
 }

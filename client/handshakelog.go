@@ -1,7 +1,6 @@
 package client
 
 import (
-	"crypto/x509"
 	"net"
 	"sync"
 	"time"
@@ -38,14 +37,6 @@ func (l *handshakeLog) failed(now time.Time, side string, remote net.Addr, err e
 	defer l.mu.Unlock()
 	l.ring[l.n%maxHandshakes] = f
 	l.n++
-}
-
-// sideName is the side that wants the peer's certificate to be for usage.
-func sideName(usage x509.ExtKeyUsage) string {
-	if usage == x509.ExtKeyUsageClientAuth {
-		return "server"
-	}
-	return "client"
 }
 
 // recent returns the last ones, the newest first, and how many there were in all.

@@ -42,8 +42,8 @@ type TransportConfig struct {
 // the latest IdleConnTimeout after that). So both sides are soon known by the certificates
 // that they have now, and none depends on a root that is about to be withdrawn.
 //
-// It talks in mutual TLS or not at all: URLs with http: are refused, redirects to them
-// too, and no proxy is used, whatever the environment says. Who has to go through one makes the
+// It talks as its Dialer does, which is in mutual TLS or not at all unless its mode says
+// otherwise: URLs with http: are refused, redirects to them too, and no proxy is used, whatever the environment says. Who has to go through one makes the
 // tunnel in DialerConfig.DialContext.
 type Transport struct {
 	source   *Source

@@ -97,17 +97,20 @@ func (o *openssl) ask(t *testing.T, l *Listener, stdin string, args ...string) (
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		conn, err := l.Accept()
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			done <- err
+			return
+		}
+		conn, err := l.Handshake(raw)
 		if err != nil {
 			done <- err
 			return
 		}
 		defer conn.Close()
 		secure := conn.(*tls.Conn)
-		if err = secure.HandshakeContext(t.Context()); err == nil {
-			state = secure.ConnectionState()
-			_, err = io.WriteString(secure, "hello\n")
-		}
+		state = secure.ConnectionState()
+		_, err = io.WriteString(secure, "hello\n")
 		if err == nil && stdin != "" {
 			_, err = io.ReadAll(secure)
 		}

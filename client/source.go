@@ -17,6 +17,7 @@ import (
 // concurrent use.
 type Source struct {
 	log            *slog.Logger
+	metrics        Metrics     // never nil
 	pando          *pando      // used by one goroutine only: the one that obtains, then renews
 	configured     *trust      // what first contact relies on
 	want           spiffeid.ID // that is configured; zero: any
@@ -29,6 +30,8 @@ type Source struct {
 	recheck  chan struct{}            // holds one when trust or revocations were since watch looked
 	unsaved  chan struct{}            // holds one when the snapshot was replaced since keeper looked
 	guard    guard                    // the open connections
+	modes    modes                    // of listeners and dialers
+	cache    *cacheDir                // nil: none
 
 	handshakes handshakeLog // those that failed
 

@@ -64,7 +64,7 @@ func newSource(cfg Config) (*Source, error) {
 		}
 	}
 	s := &Source{
-		log: set.log, pando: set.pando, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
+		log: set.log, metrics: set.metrics, pando: set.pando, cache: set.cache, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
 		ready: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), recheck: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
 		watchers: make(map[chan Status]func() bool),
@@ -77,7 +77,13 @@ func newSource(cfg Config) (*Source, error) {
 	if set.cache != nil {
 		s.keeper = &keeper{source: s, cache: set.cache, anchor: anchorOf(set.trust), state: kept.text}
 	}
-	return s, s.begin(set, kept, cfg.Certificate, now)
+	if err := s.begin(set, kept, cfg.Certificate, now); err != nil {
+		return nil, err
+	}
+	if s.snapshot.Load().held() {
+		s.restorePolicy(now)
+	}
+	return s, nil
 }
 
 // begin takes up the identity that was kept or given. There need not be one, unless there
@@ -164,6 +170,7 @@ func (s *Source) start(ctx context.Context, cancel context.CancelFunc, obtain fu
 				close(s.stopped)
 				return
 			}
+			s.restorePolicy(time.Now()) // now it is known whose it is
 		}
 		f := newFollower(s, s.pando)
 		s.group.Go(func() { f.run(ctx) })

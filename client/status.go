@@ -38,6 +38,13 @@ type Status struct {
 	Following   bool
 	FollowError error
 
+	// The policy of the CA about modes, which listeners in [ModePolicy] follow. PolicyError
+	// says that the last one was not understood, and the one before stays in force.
+	PolicyVersion string    // of the one in force; "": none, that is strict
+	PolicyUpdated time.Time // when the CA last said one; zero: not since the start
+	PolicyError   error
+	Overrides     []Override // emergency overrides in force, in the order of their ends
+
 	// CacheError is why the last change is not in Config.CacheDir; nil: it is, or there is no
 	// such directory.
 	CacheError error
@@ -64,11 +71,12 @@ func (s *Source) status() Status {
 		Revoked: cur.withdrawn != nil, RevokedCertificates: cur.revoked.count(),
 		RevocationSequence: cur.revoked.cursor(), RevocationsUpdated: s.revocationsUpdated,
 		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, LastError: s.lastError, Failures: s.failures,
-		CacheError: s.cacheError,
+		CacheError: s.cacheError, Overrides: s.Overrides(),
 	}
 	if st.Ready {
 		st.Serial, st.NotBefore, st.NotAfter = cur.serial(), cur.leaf().NotBefore, cur.leaf().NotAfter
 	}
+	st.PolicyVersion, st.PolicyUpdated, st.PolicyError = s.modes.known()
 	return st
 }
 

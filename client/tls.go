@@ -73,9 +73,7 @@ func (s *Source) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tls
 	}
 	return func(state tls.ConnectionState) error {
 		_, err := s.admit(&state, usage, authorize)
-		if err != nil {
-			s.handshakes.failed(time.Now(), sideName(usage), nil, err)
-		}
+		s.shook(sideOf(usage), nil, err, 0)
 		return err
 	}
 }

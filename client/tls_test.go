@@ -18,7 +18,7 @@ import (
 
 // fixed returns a Source that holds what a test gives it, and renews nothing.
 func fixed(t *trust, cert tls.Certificate) *Source {
-	s := &Source{watchers: make(map[chan Status]func() bool), log: slog.New(slog.DiscardHandler)}
+	s := &Source{watchers: make(map[chan Status]func() bool), log: slog.New(slog.DiscardHandler), metrics: nobody{}}
 	s.snapshot.Store(fixedSnapshot(t, cert))
 	return s
 }

@@ -43,6 +43,9 @@ type trustAnswer struct {
 	Renewal *renewal `json:"renewal"` // of the certificate that asked; nil: nothing is said
 	// Revocations after the cursor of the poll; nil: nothing is said, as by a CA that is older.
 	Revocations *revocationList `json:"revocations,omitempty"`
+	// MTLS is the policy, an mtlsAnswer; nothing is said if it is empty. It is read by itself,
+	// so that what is wrong with it keeps nothing else out.
+	MTLS json.RawMessage `json:"mtls,omitempty"`
 }
 
 // revocationList is what was revoked since, as far as it has not expired.
@@ -112,6 +115,7 @@ type update struct {
 	window window // zero: nothing is said
 	// revocations is nil if nothing is said.
 	revocations *revocationList
+	policy      json.RawMessage // not read yet; empty: nothing is said
 }
 
 // learned reads the body of an answer to a poll that was made knowing t.
@@ -127,7 +131,7 @@ func learned(body []byte, t *trust) (update, error) {
 	if l := a.Revocations; l != nil && len(l.Authorities) > maxRevokedAuthorities {
 		return update{}, fmt.Errorf("answer: more than %d revoked authorities", maxRevokedAuthorities)
 	}
-	u := update{trust: next, revocations: a.Revocations}
+	u := update{trust: next, revocations: a.Revocations, policy: a.MTLS}
 	if a.Renewal != nil {
 		u.window = window{start: a.Renewal.Start, end: a.Renewal.End}
 	}

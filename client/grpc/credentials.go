@@ -35,6 +35,19 @@ func ServerCredentials(source *client.Source, authorize client.Authorizer) crede
 	return &server{listener: source.Listener(nil, client.ListenerConfig{Authorize: authorize, NextProtos: []string{protocol}})}
 }
 
+// ListenerCredentials is the accepting side as the mode of a [client.Listener] says, whatever it
+// is at that moment: in mode permissive calls come in mutual TLS and in plaintext, and [PeerID]
+// fails for the latter. The listener has "h2" among its NextProtos, and usually nothing
+// underneath:
+//
+//	listener := source.Listener(nil, client.ListenerConfig{Mode: client.ModePolicy, Authorize: …, NextProtos: []string{"h2"}})
+//	server := grpc.NewServer(grpc.Creds(pandogrpc.ListenerCredentials(listener)))
+//
+// It must be closed when the server has stopped.
+func ListenerCredentials(listener *client.Listener) credentials.TransportCredentials {
+	return &server{listener: listener}
+}
+
 // ClientCredentials is the dialing side of mutual TLS. The server is recognised by its SPIFFE
 // ID: the host name of the target is sent and not verified. It panics if authorize is nil.
 func ClientCredentials(source *client.Source, authorize client.Authorizer) credentials.TransportCredentials {
@@ -61,14 +74,23 @@ type server struct{ listener *client.Listener }
 
 var _ credentials.TransportCredentials = (*server)(nil)
 
-// ServerHandshake implements credentials.TransportCredentials. The server bounds it
-// ([google.golang.org/grpc.ConnectionTimeout]).
+// plaintext is what is known of the other side of a connection without TLS: nothing.
+type plaintext struct{ credentials.CommonAuthInfo }
+
+// AuthType implements credentials.AuthInfo.
+func (plaintext) AuthType() string { return "insecure" }
+
+// ServerHandshake implements credentials.TransportCredentials. The listener bounds it.
 func (s *server) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn := s.listener.Server(raw)
-	if err := conn.Handshake(); err != nil { //nolint:noctx // gRPC bounds it by a deadline of raw
-		return nil, nil, errors.Join(err, conn.Close())
+	conn, err := s.listener.Handshake(raw)
+	if err != nil {
+		return nil, nil, err
 	}
-	return authenticated(conn)
+	secure, ok := conn.(*tls.Conn)
+	if !ok {
+		return conn, plaintext{credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}}, nil
+	}
+	return authenticated(secure)
 }
 
 func (s *server) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {

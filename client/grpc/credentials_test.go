@@ -52,7 +52,7 @@ type asks struct {
 func (a *asks) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	id, err := pandogrpc.PeerID(ctx)
 	if err != nil {
-		return nil, err
+		return nil, status.Error(codes.PermissionDenied, err.Error())
 	}
 	a.callers <- id
 	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
@@ -130,6 +130,37 @@ func TestWhoIsNotAllowedIsRefused(t *testing.T) {
 				t.Errorf("error %v, want %v", err, codes.Unavailable)
 			}
 		})
+	}
+}
+
+func TestAListenerDecidesWhetherPlaintextIsServed(t *testing.T) {
+	source := open(t)
+	ours := client.AuthorizeID(source.ID())
+	listener := source.Listener(nil, client.ListenerConfig{Mode: client.ModePermissive, Authorize: ours, NextProtos: []string{"h2"}})
+	defer listener.Close()
+	address, service := serve(t, pandogrpc.ListenerCredentials(listener))
+	mutual := pandogrpc.ClientCredentials(source, ours)
+	for _, test := range []struct {
+		mode              client.Mode
+		plaintext, mutual codes.Code
+	}{
+		{client.ModePermissive, codes.PermissionDenied, codes.OK}, // the service wants to know who calls
+		{client.ModeStrict, codes.Unavailable, codes.OK},
+		{client.ModeDisabled, codes.PermissionDenied, codes.Unavailable},
+	} {
+		if err := listener.SetMode(test.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := check(t, address, insecure.NewCredentials()); status.Code(err) != test.plaintext {
+			t.Errorf("%s: plaintext: %v, want %v", test.mode, err, test.plaintext)
+		}
+		answered, err := check(t, address, mutual)
+		if status.Code(err) != test.mutual {
+			t.Errorf("%s: mutual TLS: %v, want %v", test.mode, err, test.mutual)
+		}
+		if err == nil && (answered != source.ID() || <-service.callers != source.ID()) {
+			t.Errorf("%s: answered by %v", test.mode, answered)
+		}
 	}
 }
 
