@@ -265,6 +265,17 @@ func play(t *testing.T, s server) map[string]told {
 	poll("poll with an empty one", "?after=", cert)
 	poll("poll with a number that is none", "?after=soon", cert)
 	poll("poll for a negative time", "?after=0&wait=-1s", cert)
+	poll("poll for the policy", "?after=0&mtls_version=", cert)
+	report := func(name, body string, cert ...tls.Certificate) {
+		t.Helper()
+		knock(name, exchange{method: http.MethodPost, path: "/v1/mtls/report", body: []byte(body), cert: cert})
+	}
+	report("report", `{"instance":"0123456789abcdef","listeners":[{"name":"api","mode":"strict","from":"code","observed_since":"2026-03-01T00:00:00Z"}]}`, cert)
+	report("report of nothing", `{"instance":"0123456789abcdef","listeners":[]}`, cert)
+	report("report without a certificate", `{"instance":"0123456789abcdef","listeners":[]}`)
+	report("report without an instance", `{"listeners":[]}`, cert)
+	report("report without a beginning", `{"instance":"0123456789abcdef","listeners":[{"name":"api","mode":"strict","from":"code"}]}`, cert)
+	report("report of a mode that is none", `{"instance":"0123456789abcdef","listeners":[{"name":"api","mode":"mutual","from":"code","observed_since":"2026-03-01T00:00:00Z"}]}`, cert)
 	knock("a path that is none", exchange{method: http.MethodGet, path: "/v1/forest"})
 	knock("a method that is none", exchange{method: http.MethodDelete, path: "/v1/trust"})
 
