@@ -101,8 +101,11 @@ func table() map[string]imports {
 
 		// A workload links this: the standard library and one small package.
 		"client": {ours: []string{"ca/spiffeid"}, never: []string{"database/sql"}},
+		// A double of Pando for the tests of whoever links the client: nothing else, either.
+		"client/clienttest": {ours: []string{"ca/spiffeid", "client"}, never: []string{"database/sql"}},
 		// Adapters: each links the one module that it is for, and nothing else of ours.
 		"client/grpc":     {ours: []string{"ca/spiffeid", "client"}, others: []string{grpc}, never: []string{"database/sql"}},
+		"client/prom":     {ours: []string{"client"}, others: []string{"github.com/prometheus/client_golang"}, never: useCases},
 		"client/gospiffe": {others: []string{"github.com/spiffe/go-spiffe/v2"}, never: useCases},
 
 		// What does not link the client gets its identity in files.

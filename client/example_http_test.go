@@ -17,12 +17,13 @@ import (
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 )
 
 func ExampleSource_HTTPClient() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,9 +54,9 @@ func ExampleSource_HTTPClient() {
 }
 
 func ExampleSource_Transport() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 )
 
 // open is the start of each of these examples.
 func open() (source *client.Source, inner net.Listener, stop func()) {
-	config, stopPando := client.StartPando("spiffe://example.org/web")
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -27,7 +28,7 @@ func open() (source *client.Source, inner net.Listener, stop func()) {
 	}
 	return source, inner, func() {
 		source.Close()
-		stopPando()
+		ca.Close()
 	}
 }
 

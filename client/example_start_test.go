@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 )
 
 func ExampleStart() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	config := ca.Config("spiffe://example.org/web")
 
 	// At once, whether or not Pando is there.
 	source, err := client.Start(config)
@@ -41,9 +43,10 @@ func ExampleStart() {
 }
 
 func ExampleSource_Wait() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	stop() // Pando is away
-	source, err := client.Start(config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	ca.Down()
+	source, err := client.Start(ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -57,7 +60,9 @@ func ExampleSource_Wait() {
 }
 
 func ExampleConfig_cacheDir() {
-	config, stop := client.StartPando("spiffe://example.org/web")
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	config := ca.Config("spiffe://example.org/web")
 	parent, err := os.MkdirTemp("", "example")
 	if err != nil {
 		log.Fatal(err)
@@ -70,7 +75,7 @@ func ExampleConfig_cacheDir() {
 		log.Fatal(err)
 	}
 	first.Close()
-	stop() // Pando is away, and the join token is used
+	ca.Down() // Pando is away, and the join token is used
 
 	second, err := client.Open(context.Background(), config)
 	if err != nil {
@@ -82,8 +87,9 @@ func ExampleConfig_cacheDir() {
 }
 
 func ExampleConfig_notify() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	config := ca.Config("spiffe://example.org/web")
 	config.Notify = func(e client.Event) {
 		switch e.Kind {
 		case client.EventRenewed:
@@ -101,8 +107,9 @@ func ExampleConfig_notify() {
 }
 
 func ExampleSource_DebugHandler() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	config := ca.Config("spiffe://example.org/web")
 	source, err := client.Open(context.Background(), config)
 	if err != nil {
 		log.Fatal(err)

@@ -13,16 +13,17 @@ import (
 
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 )
 
 func ExampleOpen() {
-	// A Pando for this example; in earnest: Servers, TrustBundleFile and a credential.
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
+	// A double of Pando; in earnest the configuration has Servers, TrustBundleFile and a credential.
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	source, err := client.Open(ctx, config)
+	source, err := client.Open(ctx, ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,9 +35,9 @@ func ExampleOpen() {
 }
 
 func ExampleSource_ServerTLS() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,9 +65,9 @@ func ExampleSource_ServerTLS() {
 }
 
 func ExampleSource_ClientTLS() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -94,9 +95,9 @@ func ExampleSource_ClientTLS() {
 }
 
 func ExampleSource_Listener() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -130,9 +131,9 @@ func ExampleSource_Listener() {
 }
 
 func ExampleDialer_DialContext() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -168,9 +169,9 @@ func ExampleDialer_DialContext() {
 }
 
 func ExampleSource_Updates() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,9 +184,9 @@ func ExampleSource_Updates() {
 }
 
 func ExampleAuthorizer() {
-	config, stop := client.StartPando("spiffe://example.org/web")
-	defer stop()
-	source, err := client.Open(context.Background(), config)
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
 	if err != nil {
 		log.Fatal(err)
 	}

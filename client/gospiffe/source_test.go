@@ -1,50 +1,27 @@
 package gospiffe_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
-	"github.com/pando-ca/pando/api/apitest"
 	"github.com/pando-ca/pando/ca/catest"
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 	"github.com/pando-ca/pando/client/gospiffe"
 )
 
-// open is a workload with an identity of a real Pando.
-func open(t *testing.T) *client.Source {
-	t.Helper()
-	doors := apitest.New(t, apitest.Options{})
-	var roots []byte
-	for _, root := range doors.PKI.Set().Roots() {
-		roots = append(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	source, err := client.Open(ctx, client.Config{
-		Servers: []string{doors.URL}, TrustBundle: roots, Certificate: &doors.TLS(apitest.Workload).Certificates[0],
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = source.Close() })
-	return source
-}
-
 func TestGoSpiffeTalksMutualTLSOnAnIdentityOfPando(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	identity := gospiffe.New(source)
 	own := spiffeid.RequireFromString(source.ID().String())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,7 +60,7 @@ func TestGoSpiffeTalksMutualTLSOnAnIdentityOfPando(t *testing.T) {
 }
 
 func TestTheSVIDVerifiesUnderTheBundle(t *testing.T) {
-	identity := gospiffe.New(open(t))
+	identity := gospiffe.New(clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web"))
 	svid, err := identity.GetX509SVID()
 	if err != nil {
 		t.Fatal(err)

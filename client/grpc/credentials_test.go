@@ -3,7 +3,6 @@ package pandogrpc_test
 import (
 	"context"
 	"crypto/tls"
-	"encoding/pem"
 	"net"
 	"strings"
 	"testing"
@@ -17,31 +16,11 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/pando-ca/pando/api/apitest"
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 	pandogrpc "github.com/pando-ca/pando/client/grpc"
 )
-
-// open is a workload with an identity of a real Pando.
-func open(t *testing.T) *client.Source {
-	t.Helper()
-	doors := apitest.New(t, apitest.Options{})
-	var roots []byte
-	for _, root := range doors.PKI.Set().Roots() {
-		roots = append(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	source, err := client.Open(ctx, client.Config{
-		Servers: []string{doors.URL}, TrustBundle: roots, Certificate: &doors.TLS(apitest.Workload).Certificates[0],
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = source.Close() })
-	return source
-}
 
 // asks is a health service that says who called last.
 type asks struct {
@@ -92,7 +71,7 @@ func check(t *testing.T, address string, creds credentials.TransportCredentials)
 }
 
 func TestBothSidesKnowEachOther(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	address, service := serve(t, pandogrpc.ServerCredentials(source, client.AuthorizeID(source.ID())))
 	creds := pandogrpc.ClientCredentials(source, client.AuthorizeID(source.ID()))
 	named := creds.Clone()
@@ -111,7 +90,7 @@ func TestBothSidesKnowEachOther(t *testing.T) {
 }
 
 func TestWhoIsNotAllowedIsRefused(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	nobody, self := client.AuthorizeID(), client.AuthorizeID(source.ID())
 	strict, _ := serve(t, pandogrpc.ServerCredentials(source, nobody))
 	open, _ := serve(t, pandogrpc.ServerCredentials(source, self))
@@ -134,7 +113,7 @@ func TestWhoIsNotAllowedIsRefused(t *testing.T) {
 }
 
 func TestAListenerDecidesWhetherPlaintextIsServed(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	ours := client.AuthorizeID(source.ID())
 	listener := source.Listener(nil, client.ListenerConfig{Mode: client.ModePermissive, Authorize: ours, NextProtos: []string{"h2"}})
 	defer listener.Close()
@@ -165,7 +144,7 @@ func TestAListenerDecidesWhetherPlaintextIsServed(t *testing.T) {
 }
 
 func TestAPeerThatDoesNotSpeakHTTP2IsRefused(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	address, _ := serve(t, pandogrpc.ServerCredentials(source, client.AuthorizeID(source.ID())))
 	conn, err := tls.Dial("tcp", address, source.ClientTLS(client.AuthorizeID(source.ID()))) // no ALPN
 	if err == nil {
@@ -178,7 +157,7 @@ func TestAPeerThatDoesNotSpeakHTTP2IsRefused(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
-	source := open(t)
+	source := clienttest.New(t, clienttest.Options{}).Open(t, "spiffe://example.org/web")
 	here, there := net.Pipe()
 	defer here.Close()
 	defer there.Close()

@@ -10,53 +10,59 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/pando-ca/pando/client"
+	"github.com/pando-ca/pando/client/clienttest"
 	pandogrpc "github.com/pando-ca/pando/client/grpc"
 )
 
-// A server that every workload below /ns/prod may call, and a client of it.
-func ExampleServerCredentials() {
-	source, err := client.Open(context.Background(), client.Config{
-		Servers:         []string{"https://pando.internal:8443"},
-		TrustBundleFile: "/etc/pando/roots.pem",
-		JWTFile:         "/var/run/secrets/tokens/pando",
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer source.Close()
-	callers := client.AuthorizePath(source.TrustDomain(), "/ns/prod/*")
-	server := grpc.NewServer(grpc.Creds(pandogrpc.ServerCredentials(source, callers)), grpc.UnaryInterceptor(
-		func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-			caller, err := pandogrpc.PeerID(ctx)
-			if err != nil {
-				return nil, err
-			}
-			fmt.Println("called by", caller)
-			return handle(ctx, in)
-		}))
-	listener, err := net.Listen("tcp", ":8443")
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal(server.Serve(listener))
+// health says who called.
+type health struct {
+	healthpb.UnimplementedHealthServer
 }
 
-func ExampleClientCredentials() {
-	source, err := client.Open(context.Background(), client.Config{
-		Servers:         []string{"https://pando.internal:8443"},
-		TrustBundleFile: "/etc/pando/roots.pem",
-		JWTFile:         "/var/run/secrets/tokens/pando",
-	})
+func (health) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	caller, err := pandogrpc.PeerID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Println("called by", caller)
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}
+
+// A server that every workload right below /ns/prod may call, and a client of it.
+func Example() {
+	// A double of Pando; in earnest the configurations have Servers, TrustBundleFile and a credential.
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+
+	db, err := client.Open(context.Background(), ca.Config("spiffe://example.org/ns/prod/db"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer source.Close()
-	conn, err := grpc.NewClient("dns:///db.internal:8443",
-		grpc.WithTransportCredentials(pandogrpc.ClientCredentials(source, client.AuthorizePath(source.TrustDomain(), "/ns/prod/db"))))
+	defer db.Close()
+	callers := client.AuthorizePath(db.TrustDomain(), "/ns/prod/*")
+	server := grpc.NewServer(grpc.Creds(pandogrpc.ServerCredentials(db, callers)))
+	healthpb.RegisterHealthServer(server, health{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go server.Serve(listener)
+	defer server.Stop()
+
+	web, err := client.Open(context.Background(), ca.Config("spiffe://example.org/ns/prod/web"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer web.Close()
+	conn, err := grpc.NewClient("dns:///"+listener.Addr().String(),
+		grpc.WithTransportCredentials(pandogrpc.ClientCredentials(web, client.AuthorizeID(db.ID()))))
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer conn.Close()
 	answer, err := healthpb.NewHealthClient(conn).Check(context.Background(), &healthpb.HealthCheckRequest{})
 	fmt.Println(answer.GetStatus(), err)
+	// Output:
+	// called by spiffe://example.org/ns/prod/web
+	// SERVING <nil>
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,9 @@ func TestPage(t *testing.T) {
 	}
 	var listed []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `(pando_[a-z_]+)` \\|").FindAllSubmatch(page, -1) {
-		listed = append(listed, string(row[1]))
+		if !strings.HasPrefix(string(row[1]), "pando_client_") { // a test of client/prom compares those
+			listed = append(listed, string(row[1]))
+		}
 	}
 	slices.Sort(listed)
 
