@@ -33,6 +33,12 @@ const (
 	xtime    = "golang.org/x/time"
 )
 
+// otelAPI is what code is traced with: it does nothing where no tracer is given. What records and
+// sends spans, the SDK and the exporters, is for programs.
+func otelAPI(more ...string) []string {
+	return append(more, "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/trace")
+}
+
 // imports is what a package may import.
 type imports struct {
 	ours   []string // packages of this module, exactly
@@ -61,7 +67,7 @@ func table() map[string]imports {
 		"ca/keystore": {ours: []string{"ca"}, others: []string{"go.step.sm/crypto", "github.com/miekg/pkcs11"}, never: useCases},
 
 		// The words of durability know no driver, the drivers do not know each other.
-		"store":          {ours: []string{"ca/spiffeid"}, never: useCases},
+		"store":          {ours: []string{"ca/spiffeid"}, others: otelAPI(), never: useCases},
 		"store/postgres": {ours: []string{"store", "migrations"}, others: []string{pgx}, never: noTransport},
 		"store/sqlite":   {ours: []string{"store", "migrations"}, others: []string{"modernc.org/sqlite", xsys}, never: noTransport},
 		// age encrypts the file: an audited format that outlives this program.
@@ -72,7 +78,7 @@ func table() map[string]imports {
 		"rotation": {ours: []string{"ca", "ca/spiffeid", "store"}, others: []string{"github.com/robfig/cron/v3"}, never: useCases},
 		"server": {
 			ours:   []string{"ca", "ca/mtls", "ca/policy", "ca/spiffeid", "store"},
-			others: []string{"github.com/spiffe/go-spiffe/v2", lru, xtime},
+			others: otelAPI("github.com/spiffe/go-spiffe/v2", lru, xtime),
 			never:  useCases,
 		},
 
@@ -81,15 +87,19 @@ func table() map[string]imports {
 			others: []string{jwt, "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", lru, xsync, xtime},
 			never:  []string{"database/sql"},
 		},
-		"server/door": {ours: []string{"ca/policy", "ca/spiffeid", "server", "server/auth"}, never: useCases},
+		"server/door": {
+			ours:   []string{"ca/policy", "ca/spiffeid", "server", "server/auth"},
+			others: otelAPI("go.opentelemetry.io/otel/propagation"), // what a caller says of its own trace
+			never:  useCases,
+		},
 		"server/rest": {
 			ours:   []string{"ca/mtls", "ca/policy", "server", "server/auth", "server/door"},
-			others: []string{"github.com/go-chi/chi/v5", "github.com/danielgtaylor/huma/v2"},
+			others: otelAPI("github.com/go-chi/chi/v5", "github.com/danielgtaylor/huma/v2"),
 			never:  []string{"database/sql"},
 		},
 		"server/rpc": {
 			ours:   []string{"api/v1", "ca/mtls", "ca/policy", "server", "server/auth", "server/door"},
-			others: []string{grpc, protobuf, "google.golang.org/genproto/googleapis/rpc"},
+			others: otelAPI(grpc, protobuf, "google.golang.org/genproto/googleapis/rpc"),
 			never:  useCases,
 		},
 		"server/metrics": {
@@ -127,7 +137,7 @@ func table() map[string]imports {
 				"api/v1", "ca", "ca/catest", "ca/policy", "ca/spiffeid", "server", "server/auth",
 				"server/door", "server/rest", "server/rpc", "store", "store/sqlite",
 			},
-			others: []string{grpc},
+			others: otelAPI(grpc),
 		},
 		"ca/catest":              {ours: []string{"ca", "ca/spiffeid"}, never: noTransport},
 		"internal/pgserver":      {others: []string{pgx}, never: noTransport},

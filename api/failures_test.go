@@ -169,7 +169,7 @@ type told struct {
 	labels []string
 }
 
-func (o *told) Request(op server.Operation, profile, code string, _ time.Duration) {
+func (o *told) Request(op server.Operation, profile, code string, _ time.Duration, _ string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.labels = append(o.labels, string(op), profile, code)

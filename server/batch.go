@@ -89,7 +89,7 @@ func (s *Service) batchUnder(ctx context.Context, trust *trust, b batch, todo []
 		issuances[i] = signed[i].issuance
 	}
 	// The commit point of the whole batch.
-	for i, err := range s.issuances.InsertAll(ctx, issuances, b.now) {
+	for i, err := range s.insertAll(ctx, issuances, b.now) {
 		p := signed[i]
 		result := &b.results[p.index]
 		*result = Result{}
@@ -109,8 +109,23 @@ func (s *Service) batchUnder(ctx context.Context, trust *trust, b batch, todo []
 	return stale
 }
 
-// signAll signs what may be signed of the requests with the given indices.
+// insertAll makes records durable together.
+func (s *Service) insertAll(ctx context.Context, issuances []*store.Issuance, now time.Time) []error {
+	ctx, step := BeginStep(ctx, "store")
+	step.Count("pando.requests", len(issuances))
+	errs := s.issuances.InsertAll(ctx, issuances, now)
+	step.End(nil) // each has a result of its own
+	return errs
+}
+
+// signAll signs what may be signed of the requests with the given indices. In a trace it is one
+// step: hundreds of spans would say less.
 func (s *Service) signAll(ctx context.Context, trust *trust, b batch, todo []int) []pending {
+	ctx, step := BeginStep(ctx, "sign")
+	defer step.End(nil)
+	step.Note("pando.issuer", trust.set.Issuer().ID())
+	step.Count("pando.requests", len(todo))
+	ctx = withoutSteps(ctx)
 	var signed []pending
 	for _, i := range todo {
 		p, err := s.prepare(ctx, trust, b, i)
@@ -134,7 +149,7 @@ func (s *Service) prepare(ctx context.Context, trust *trust, b batch, index int)
 	if err != nil {
 		return pending{}, err
 	}
-	cert, err := s.sign(trust, grant)
+	cert, err := s.sign(ctx, trust, grant)
 	if err != nil {
 		return pending{}, err
 	}

@@ -18,4 +18,6 @@
 //
 // [Service.Trust] closes the circle of a rotation: a holder waits there for the next trust
 // bundle, and by asking again says that it has got it.
+//
+// Where a door traces a request, the parts of it are spans in its trace: see [Step].
 package server

@@ -79,7 +79,7 @@ func (s *Service) issueUnder(ctx context.Context, trust *trust, a application) (
 		return nil, err
 	}
 	for range maxSerialDraws {
-		cert, err := s.sign(trust, grant)
+		cert, err := s.sign(ctx, trust, grant)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (s *Service) issueUnder(ctx context.Context, trust *trust, a application) (
 		issuance.RequestID = a.request.RequestID
 		// The commit point. If we crash before it nothing has left; if we crash after it
 		// the record has no holder, and the caller asks again.
-		err = s.issuances.Insert(ctx, issuance, a.now)
+		err = s.insert(ctx, issuance, a.now)
 		switch {
 		case err == nil:
 			return s.released(trust, issuance, cert, grant), nil
@@ -108,13 +108,14 @@ const maxSerialDraws = 3
 // decide adds what the store knows of the caller, and asks policy. For a JWT that no known entry
 // matches it looks once whether the entries have changed: another replica may have made one a
 // moment ago.
-func (s *Service) decide(ctx context.Context, in policy.Input) (*policy.Grant, error) {
+func (s *Service) decide(ctx context.Context, in policy.Input) (grant *policy.Grant, err error) {
+	ctx, step := BeginStep(ctx, "policy")
+	defer func() { step.End(err) }()
 	in.Profiles = s.profiles
-	var err error
 	if in.Entries, in.Current, err = s.facts(ctx, in.Caller); err != nil {
 		return nil, err
 	}
-	grant, err := policy.Decide(in)
+	grant, err = policy.Decide(in)
 	if in.Caller.Method == policy.MethodJWT && isDenial(err, policy.RuleNoEntry) {
 		changed, refreshErr := s.refreshEntries(ctx)
 		if refreshErr != nil {
@@ -132,6 +133,7 @@ func (s *Service) decide(ctx context.Context, in policy.Input) (*policy.Grant, e
 		}
 		return nil, err
 	}
+	step.Note("pando.profile", grant.Profile.Name)
 	return grant, nil
 }
 
@@ -205,14 +207,25 @@ func (s *Service) holding(ctx context.Context, serial ca.Serial) (*holding, erro
 	return h, nil
 }
 
-func (s *Service) sign(trust *trust, grant *policy.Grant) (*ca.Certificate, error) {
+func (s *Service) sign(ctx context.Context, trust *trust, grant *policy.Grant) (*ca.Certificate, error) {
+	_, step := BeginStep(ctx, "sign")
+	step.Note("pando.issuer", trust.set.Issuer().ID())
 	start := time.Now()
 	cert, err := trust.set.Issuer().Sign(grant.Leaf)
 	s.observer.Signed(time.Since(start), err)
+	step.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return cert, nil
+}
+
+// insert makes a record durable, or returns an error after which nothing may be released.
+func (s *Service) insert(ctx context.Context, issuance *store.Issuance, now time.Time) error {
+	ctx, step := BeginStep(ctx, "store")
+	err := s.issuances.Insert(ctx, issuance, now)
+	step.End(err)
+	return err
 }
 
 // released is called once the record is durable: from here on the certificate may leave.

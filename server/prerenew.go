@@ -47,6 +47,7 @@ func (s *Service) PreRenew(ctx context.Context, now time.Time) error {
 	if s.holdings == nil {
 		return nil
 	}
+	ctx = withoutSteps(ctx) // a run that an administrator asks for is of a request
 	run := &preRenewal{service: s, now: now}
 	err := run.all(ctx)
 	if run.signed > 0 {
@@ -197,7 +198,7 @@ func (r *preRenewal) flush(ctx context.Context) error {
 	trust := s.trust.Load()
 	var issuances []*store.Issuance
 	for i := range batch {
-		issuance, err := s.successor(trust, &batch[i], now)
+		issuance, err := s.successor(ctx, trust, &batch[i], now)
 		if err != nil {
 			r.refuse(err)
 			continue
@@ -242,7 +243,7 @@ func (r *preRenewal) refuse(err error) {
 }
 
 // successor decides on a successor and signs it.
-func (s *Service) successor(trust *trust, of *succession, now time.Time) (*store.Issuance, error) {
+func (s *Service) successor(ctx context.Context, trust *trust, of *succession, now time.Time) (*store.Issuance, error) {
 	old := &of.old
 	h, err := newHolding(old)
 	if err != nil {
@@ -261,7 +262,7 @@ func (s *Service) successor(trust *trust, of *succession, now time.Time) (*store
 	if err != nil {
 		return nil, err
 	}
-	cert, err := s.sign(trust, grant)
+	cert, err := s.sign(ctx, trust, grant)
 	if err != nil {
 		return nil, err
 	}

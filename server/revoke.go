@@ -43,7 +43,7 @@ func (s *Service) RevokeCertificate(ctx context.Context, caller policy.Caller, s
 		At: now, Actor: caller.Subject, Action: "certificate.revoke", Target: parsed.String(),
 		Detail: map[string]string{"spiffe_id": record.SPIFFEID, "reason": string(reason)},
 	}
-	if err := s.revocations.Revoke(ctx, store.Serial(parsed), now, reason.number(), audit); err != nil {
+	if err := s.revoke(ctx, parsed, reason, audit); err != nil {
 		return nil, fmt.Errorf("revoke: %w", err)
 	}
 	if record.Revoked == nil {
@@ -125,9 +125,19 @@ func (s *Service) Revoke(ctx context.Context, caller policy.Caller, spec Revocat
 	})
 }
 
+// revoke makes the revocation of one certificate durable.
+func (s *Service) revoke(ctx context.Context, serial ca.Serial, reason Reason, audit store.Audit) error {
+	ctx, step := BeginStep(ctx, "store")
+	err := s.revocations.Revoke(ctx, store.Serial(serial), audit.At, reason.number(), audit)
+	step.End(err)
+	return err
+}
+
 // revokeSelected revokes part after part, until none is left or the time is over.
-func (s *Service) revokeSelected(ctx context.Context, reason Reason, r store.BulkRevocation) (*RevocationResult, error) {
-	result := &RevocationResult{}
+func (s *Service) revokeSelected(ctx context.Context, reason Reason, r store.BulkRevocation) (result *RevocationResult, err error) {
+	ctx, step := BeginStep(ctx, "store")
+	defer func() { step.End(err) }()
+	result = &RevocationResult{}
 	for {
 		n, next, err := s.revocations.RevokeSelected(ctx, r)
 		switch {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // commitTimeout bounds one commit. It is far above what a healthy database needs, and below
@@ -59,7 +61,8 @@ type Batcher struct {
 // once done is closed.
 type pool struct {
 	items []*Issuance
-	now   time.Time // the latest that a caller gave
+	now   time.Time    // the latest that a caller gave
+	spans []trace.Span // of callers who are traced
 	done  chan struct{}
 	errs  []error // one for each item
 }
@@ -98,7 +101,7 @@ func (b *Batcher) Insert(ctx context.Context, i *Issuance, now time.Time) error 
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("insert: %w", err)
 	}
-	places, err := b.enqueue([]*Issuance{i}, now)
+	places, err := b.enqueue(ctx, []*Issuance{i}, now)
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (b *Batcher) InsertAll(ctx context.Context, all []*Issuance, now time.Time)
 	if err := ctx.Err(); err != nil {
 		return fill(errs, fmt.Errorf("insert: %w", err))
 	}
-	places, err := b.enqueue(all, now)
+	places, err := b.enqueue(ctx, all, now)
 	if err != nil {
 		return fill(errs, err)
 	}
@@ -151,7 +154,9 @@ type place struct {
 }
 
 // enqueue puts the issuances into pools, and starts a commit if one more is allowed.
-func (b *Batcher) enqueue(all []*Issuance, now time.Time) ([]place, error) {
+func (b *Batcher) enqueue(ctx context.Context, all []*Issuance, now time.Time) ([]place, error) {
+	span := trace.SpanFromContext(ctx)
+	traced := span.IsRecording()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -171,6 +176,9 @@ func (b *Batcher) enqueue(all []*Issuance, now time.Time) ([]place, error) {
 		p.items = append(p.items, all[:n]...)
 		if now.After(p.now) {
 			p.now = now
+		}
+		if traced {
+			p.spans = append(p.spans, span)
 		}
 		b.queued += n
 		all = all[n:]
@@ -223,6 +231,7 @@ func (b *Batcher) work(p *pool) {
 func (b *Batcher) commit(p *pool) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
 	defer cancel()
+	ctx, span := p.beginSpan(ctx)
 
 	began := time.Now()
 	errs, err := b.cfg.Inserter.InsertBatch(ctx, p.items, p.now)
@@ -233,6 +242,7 @@ func (b *Batcher) commit(p *pool) {
 		errs = fill(make([]error, len(p.items)), fmt.Errorf("insert batch: %w", err))
 	}
 	b.cfg.Observer.Committed(len(p.items), time.Since(began), err)
+	endSpan(span, err)
 	p.errs = errs
 	close(p.done)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/catest"
 	"github.com/pando-ca/pando/ca/policy"
@@ -28,6 +30,7 @@ import (
 type Options struct {
 	Log            *slog.Logger     // default: discarded
 	Observer       door.Observer    // default: none
+	Tracer         trace.Tracer     // default: none
 	Inserter       store.Inserter   // default: the store; writes records
 	Records        store.Records    // default: the store; reads records
 	Acks           server.Acks      // default: the store; keeps acknowledgements
@@ -154,7 +157,7 @@ func (d *Doors) administrators(tb testing.TB) map[spiffeid.ID]policy.Role {
 func (d *Doors) listenREST(tb testing.TB, o Options) {
 	tb.Helper()
 	handler, err := rest.New(rest.Config{
-		Service: d.Service, Auth: d.Auth, Observer: o.Observer, Log: o.Log,
+		Service: d.Service, Auth: d.Auth, Observer: o.Observer, Tracer: o.Tracer, Log: o.Log,
 		RequestTimeout: o.RequestTimeout, BodyTimeout: o.BodyTimeout,
 	})
 	must(tb, err)
@@ -178,7 +181,7 @@ func (d *Doors) listenRPC(tb testing.TB, o Options) {
 	tb.Helper()
 	var err error
 	d.RPC, err = rpc.New(rpc.Config{
-		Service: d.Service, Auth: d.Auth, TLS: d.ServerTLS(tb), Observer: o.Observer, Log: o.Log,
+		Service: d.Service, Auth: d.Auth, TLS: d.ServerTLS(tb), Observer: o.Observer, Tracer: o.Tracer, Log: o.Log,
 		RequestTimeout: o.RequestTimeout, BodyTimeout: o.BodyTimeout,
 	})
 	must(tb, err)

@@ -44,12 +44,14 @@ func (c *config) listen(name, address string) (net.Listener, error) {
 // are served by run.
 func (d *daemon) openDoors(ctx context.Context) error {
 	rpcServer, err := rpc.New(rpc.Config{
-		Service: d.service, Auth: d.auth, TLS: doorTLS(d.serving), Observer: d.metrics.Door("grpc"), Log: d.log,
+		Service: d.service, Auth: d.auth, TLS: doorTLS(d.serving), Observer: d.metrics.Door("grpc"), Tracer: d.tracing.tracer(), Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	api, err := rest.New(rest.Config{Service: d.service, Auth: d.auth, Observer: d.metrics.Door("rest"), Log: d.log})
+	api, err := rest.New(rest.Config{
+		Service: d.service, Auth: d.auth, Observer: d.metrics.Door("rest"), Tracer: d.tracing.tracer(), Log: d.log,
+	})
 	if err != nil {
 		return err
 	}

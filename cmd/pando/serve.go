@@ -24,7 +24,10 @@ what waits to be recorded is recorded, and it exits with 0.
 
 It refuses to start, with one line that says why, on a configuration that it does not
 understand, a database of another version, keys that do not match, and certificates that the
-issuer cannot cover. It makes no CA.`,
+issuer cannot cover. It makes no CA.
+
+It sends traces of requests where the standard variables of OpenTelemetry say so, such as
+OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		Example: "  pando serve --data /var/lib/pando\n  pando serve --config /etc/pando/pando.yaml --migrate",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -25,6 +25,7 @@ type daemon struct {
 	cfg *config
 	log *slog.Logger
 
+	tracing   *tracing // nil: nothing is traced
 	db        database
 	profiles  []policy.Profile
 	metrics   *metrics.Metrics
@@ -54,6 +55,10 @@ func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.L
 	}
 	d.vault = vault
 	steps := []func(context.Context) error{
+		func(ctx context.Context) (err error) {
+			d.tracing, err = openTracing(ctx, cfg.Keys.Backend, log)
+			return err
+		},
 		d.openStore,
 		func(context.Context) error { return vault.openToken(&cfg.Keys, d.db) },
 		func(ctx context.Context) error { return d.openRotation(ctx, vault) },
@@ -101,7 +106,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	version := readVersion()
 	d.metrics = metrics.New(metrics.Config{
-		Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Log: d.log,
+		Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Exemplars: d.tracing != nil, Log: d.log,
 	})
 	d.batcher, err = store.NewBatcher(store.BatcherConfig{
 		Inserter: d.db, MaxWaiting: d.cfg.Limits.MaxWaiting, Observer: d.metrics,
@@ -232,6 +237,7 @@ func (d *daemon) close() error {
 	if d.batcher != nil {
 		d.batcher.Close()
 	}
+	d.tracing.close()
 	if err := d.vault.close(); err != nil {
 		errs = append(errs, fmt.Errorf("close token: %w", err))
 	}

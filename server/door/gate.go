@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/auth"
@@ -26,8 +28,9 @@ type Authenticator interface {
 type Observer interface {
 	// Request reports a request that has been answered. The operation is empty when there
 	// was none, the profile when it does not exist or none was used, and code is "ok" or a
-	// stable error code: all three are from closed sets.
-	Request(op server.Operation, profile, code string, d time.Duration)
+	// stable error code: all three are from closed sets. traceID is where the request can be
+	// looked at; empty when it is not traced.
+	Request(op server.Operation, profile, code string, d time.Duration, traceID string)
 }
 
 // CodeOK is the code of a request that did not fail.
@@ -35,9 +38,10 @@ const CodeOK = "ok"
 
 // Gate is what both doors do around each request. It is safe for concurrent use.
 type Gate struct {
-	Name     string // of the door, for the log
+	Name     string // of the door, for the log and the traces
 	Auth     Authenticator
 	Observer Observer
+	Tracer   trace.Tracer // nil: nothing is traced
 	Log      *slog.Logger
 }
 
@@ -50,6 +54,8 @@ type Request struct {
 	Profile string           // an existing profile, for metrics
 	Serial  string           // of the certificate that it was about
 	Start   time.Time
+
+	span trace.Span // nil: not traced
 }
 
 // Begin gives a request its identifier: the one that the client chose if it is well formed,
@@ -72,10 +78,14 @@ func (g *Gate) Admit(ctx context.Context, r *Request, op server.Operation, crede
 	if server.Anonymous(op) {
 		return nil
 	}
+	ctx, step := server.BeginStep(ctx, "auth")
 	caller, err := g.Auth.Authenticate(ctx, credentials, r.Start)
 	if err != nil {
+		step.End(Failure(err))
 		return err
 	}
+	step.Note("pando.method", string(caller.Method))
+	step.End(nil)
 	r.Caller = caller
 	return nil
 }
@@ -103,16 +113,18 @@ func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	switch {
 	case failure != nil:
 		code, level = failure.Code, failureLevel(failure.Kind)
-	case r.Op == server.OpTrust, r.Op == server.OpReportMTLS:
-		level = slog.LevelDebug // every follower does it all day, and nothing changes by it
+	case routine(r.Op):
+		level = slog.LevelDebug
 	}
+	traceID := r.TraceID()
+	r.endTrace(code, failure)
 	if g.Observer != nil {
-		g.Observer.Request(r.Op, r.Profile, code, took)
+		g.Observer.Request(r.Op, r.Profile, code, took, traceID)
 	}
 	if !g.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := [10]slog.Attr{
+	attrs := [11]slog.Attr{
 		slog.String("request_id", r.ID), slog.String("door", g.Name), slog.String("op", string(r.Op)),
 		slog.String("caller", clip(r.Caller.Subject)), slog.String("method", string(r.Caller.Method)),
 		slog.String("code", code), slog.Duration("duration", took),
@@ -120,6 +132,9 @@ func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	line := attrs[:7]
 	if r.Serial != "" {
 		line = append(line, slog.String("serial", r.Serial))
+	}
+	if traceID != "" {
+		line = append(line, slog.String("trace_id", traceID))
 	}
 	if failure != nil {
 		line = append(line, slog.String("reason", clip(failure.Message)))
@@ -129,6 +144,9 @@ func (g *Gate) End(ctx context.Context, r *Request, failure *server.Error) {
 	}
 	g.Log.LogAttrs(ctx, level, "request", line...)
 }
+
+// routine reports whether op is what every follower does all day, and nothing changes by it.
+func routine(op server.Operation) bool { return op == server.OpTrust || op == server.OpReportMTLS }
 
 // failureLevel keeps what callers do wrong from looking like trouble of ours.
 func failureLevel(kind server.Kind) slog.Level {

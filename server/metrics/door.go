@@ -38,14 +38,18 @@ func (m *Metrics) Door(name string) *Door {
 }
 
 // Request implements [door.Observer]. Requests for a certificate are counted and timed; of
-// the others only those that a rate limit refused.
-func (d *Door) Request(op server.Operation, profile, code string, took time.Duration) {
+// the others only those that a rate limit refused. A trace becomes the example of its duration.
+func (d *Door) Request(op server.Operation, profile, code string, took time.Duration, traceID string) {
 	if code == codeRateLimited {
 		d.metrics.shedRate.Inc()
 	}
 	if op != server.OpSign && op != server.OpRenew {
 		return
 	}
-	d.duration.Observe(took.Seconds())
+	if exemplars, ok := d.duration.(prometheus.ExemplarObserver); ok && traceID != "" {
+		exemplars.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
+	} else {
+		d.duration.Observe(took.Seconds())
+	}
 	d.requests.of(request{d.metrics.profiles.label(profile), d.metrics.codes.label(code)}).Inc()
 }

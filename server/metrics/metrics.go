@@ -26,14 +26,19 @@ type Config struct {
 	Version  string // of the build
 	Revision string // of the source that it was built from
 
+	// Exemplars has durations name a trace, to a scraper that asks for OpenMetrics. It is for
+	// servers that trace.
+	Exemplars bool
+
 	Log *slog.Logger // of failures while answering a scrape; none: discarded
 }
 
 // Metrics collects. It is safe for concurrent use, and its observing methods neither block
 // nor allocate once a label value has been seen.
 type Metrics struct {
-	registry *prometheus.Registry
-	log      *slog.Logger
+	registry  *prometheus.Registry
+	exemplars bool
+	log       *slog.Logger
 
 	profiles closed
 	codes    closed
@@ -82,7 +87,7 @@ func New(cfg Config) *Metrics {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), log: cfg.Log,
+		registry: prometheus.NewRegistry(), exemplars: cfg.Exemplars, log: cfg.Log,
 		profiles: make(closed), codes: codes(), methods: methods(), reasons: reasons(), rules: rules(),
 	}
 	m.registry.MustRegister(
@@ -104,6 +109,9 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelError),
 		Registry: m.registry,
+		// Only this format has exemplars. It writes the bounds of buckets in another way, "1.0" for
+		// "1", which is why it is not what everybody gets.
+		EnableOpenMetrics: m.exemplars,
 	})
 }
 

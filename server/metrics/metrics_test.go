@@ -95,12 +95,12 @@ func TestEventsAreCounted(t *testing.T) {
 	m := metrics.New(metrics.Config{Version: "v1", Revision: "abc"})
 	rest, grpc := m.Door("rest"), m.Door("grpc")
 
-	rest.Request(server.OpSign, "workload", "ok", time.Millisecond)
-	rest.Request(server.OpRenew, "workload", "ok", time.Millisecond)
-	rest.Request(server.OpSign, "", "invalid_csr", time.Millisecond)
-	rest.Request(server.OpListEntries, "", "ok", time.Millisecond) // no request for a certificate
-	rest.Request(server.OpListEntries, "", "rate_limited", time.Millisecond)
-	grpc.Request(server.OpSign, "server", "policy_denied", time.Millisecond)
+	rest.Request(server.OpSign, "workload", "ok", time.Millisecond, "")
+	rest.Request(server.OpRenew, "workload", "ok", time.Millisecond, "")
+	rest.Request(server.OpSign, "", "invalid_csr", time.Millisecond, "")
+	rest.Request(server.OpListEntries, "", "ok", time.Millisecond, "") // no request for a certificate
+	rest.Request(server.OpListEntries, "", "rate_limited", time.Millisecond, "")
+	grpc.Request(server.OpSign, "server", "policy_denied", time.Millisecond, "")
 	m.Signed(time.Millisecond, nil)
 	m.Signed(time.Millisecond, errors.New("no such slot"))
 	m.Denied("server", policy.RuleDNSName)
@@ -308,7 +308,7 @@ func TestSeriesStayWithinTheBudget(t *testing.T) {
 	for _, door := range []*metrics.Door{m.Door("rest"), m.Door("grpc")} {
 		for _, profile := range []string{"workload", "server", ""} {
 			for _, code := range codes {
-				door.Request(server.OpSign, profile, code, time.Millisecond)
+				door.Request(server.OpSign, profile, code, time.Millisecond, "")
 			}
 		}
 	}
@@ -327,8 +327,8 @@ func TestSeriesStayWithinTheBudget(t *testing.T) {
 
 	for i := range 2000 {
 		hostile := fmt.Sprintf("spiffe://example.org/\n\x1b[31m%d", i)
-		m.Door("rest").Request(server.OpSign, hostile, hostile, time.Millisecond)
-		m.Door("rest").Request(server.Operation(hostile), hostile, hostile, time.Millisecond)
+		m.Door("rest").Request(server.OpSign, hostile, hostile, time.Millisecond, "")
+		m.Door("rest").Request(server.Operation(hostile), hostile, hostile, time.Millisecond, "")
 		m.AuthnFailed(policy.Method(hostile), auth.Reason(hostile))
 		m.Denied(hostile, policy.Rule(hostile))
 		m.Revoked(server.Reason(hostile), 1)
@@ -356,7 +356,7 @@ func TestObservingDoesNotAllocate(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	door := m.Door("grpc")
 	issue := func() {
-		door.Request(server.OpRenew, "workload", "ok", time.Millisecond)
+		door.Request(server.OpRenew, "workload", "ok", time.Millisecond, "")
 		m.Signed(time.Millisecond, nil)
 		m.Committed(12, time.Millisecond, nil)
 		m.Denied("workload", policy.RuleIdentity)
@@ -373,7 +373,7 @@ func BenchmarkObserve(b *testing.B) {
 	door := m.Door("grpc")
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			door.Request(server.OpRenew, "workload", "ok", time.Millisecond)
+			door.Request(server.OpRenew, "workload", "ok", time.Millisecond, "")
 			m.Signed(time.Millisecond, nil)
 		}
 	})

@@ -42,7 +42,7 @@ func TestPage(t *testing.T) {
 		Overrides: overrides{list: []mtls.Override{{Expires: time.Now()}}, known: true},
 		Serving:   func() *x509.Certificate { return authority.Set().Issuer().Certificate() },
 	})
-	m.Door("rest").Request(server.OpSign, "workload", "ok", time.Millisecond)
+	m.Door("rest").Request(server.OpSign, "workload", "ok", time.Millisecond, "")
 	m.AuthnFailed(policy.MethodJWT, auth.ReasonUnavailable)
 	m.Denied("workload", policy.RuleIdentity)
 	there := slices.Sorted(maps.Keys(scrape(t, m).ours()))

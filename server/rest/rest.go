@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/door"
@@ -23,6 +24,7 @@ type Config struct {
 	Service  *server.Service
 	Auth     door.Authenticator // *auth.Authenticator
 	Observer Observer           // none: nothing is told
+	Tracer   trace.Tracer       // none: nothing is traced
 	Log      *slog.Logger       // none: discarded
 
 	// RequestTimeout bounds the answer to one request, besides the time that it asks the
@@ -69,7 +71,7 @@ func newRest(cfg Config) (*rest, error) {
 	}
 	d := &rest{
 		cfg:    cfg,
-		gate:   door.Gate{Name: "rest", Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		gate:   door.Gate{Name: "rest", Auth: cfg.Auth, Observer: cfg.Observer, Tracer: cfg.Tracer, Log: cfg.Log},
 		router: chi.NewMux(),
 		routes: make(map[string]server.Operation),
 	}
@@ -132,7 +134,8 @@ func register[I, O any](d *rest, op server.Operation, route huma.Operation, hand
 	route.SkipValidateBody = true
 	route.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humachi.Unwrap(ctx)
-		bounded, cancel := context.WithTimeout(r.Context(), d.timeout(op))
+		traced := d.gate.Trace(r.Context(), exchangeOf(r.Context()).Request, op, r.Header.Get(door.TraceHeader))
+		bounded, cancel := context.WithTimeout(traced, d.timeout(op))
 		defer cancel()
 		if d.admit(r.WithContext(bounded), op, ctx.Operation()) {
 			next(huma.WithContext(ctx, bounded))

@@ -14,8 +14,11 @@ import (
 	"github.com/pando-ca/pando/server/door"
 )
 
-// requestIDKey is door.RequestIDHeader as metadata has it.
-const requestIDKey = "x-request-id"
+// door.RequestIDHeader and door.TraceHeader as metadata has them.
+const (
+	requestIDKey = "x-request-id"
+	traceKey     = "traceparent"
+)
 
 // calls is what happens around every call. It is one interceptor and not a chain of them,
 // which would cost a closure each per call.
@@ -38,7 +41,8 @@ func (c *calls) unary(ctx context.Context, in any, info *grpc.UnaryServerInfo, h
 	md, _ := metadata.FromIncomingContext(ctx)
 	request := door.Begin(first(md[requestIDKey]), time.Now())
 	op := operationOf(info.FullMethod)
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, requestKey{}, request), c.timeoutOf(op))
+	ctx = c.gate.Trace(context.WithValue(ctx, requestKey{}, request), request, op, first(md[traceKey]))
+	ctx, cancel := context.WithTimeout(ctx, c.timeoutOf(op))
 	defer cancel()
 	defer func() {
 		if err = c.end(ctx, request, err, recover()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -28,6 +29,7 @@ type Config struct {
 	Auth     door.Authenticator // *auth.Authenticator
 	TLS      *tls.Config        // must ask for client certificates without verifying them
 	Observer Observer           // none: nothing is told
+	Tracer   trace.Tracer       // none: nothing is traced
 	Log      *slog.Logger       // none: discarded
 
 	// RequestTimeout bounds the answer to one request, besides the time that it asks the
@@ -87,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.MaxConnectionAge = defaultConnectionAge
 	}
 	calls := &calls{
-		gate:        door.Gate{Name: "grpc", Auth: cfg.Auth, Observer: cfg.Observer, Log: cfg.Log},
+		gate:        door.Gate{Name: "grpc", Auth: cfg.Auth, Observer: cfg.Observer, Tracer: cfg.Tracer, Log: cfg.Log},
 		timeout:     cfg.RequestTimeout,
 		bodyTimeout: cfg.BodyTimeout,
 	}
