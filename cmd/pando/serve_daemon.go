@@ -106,7 +106,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	version := readVersion()
 	d.metrics = metrics.New(metrics.Config{
-		Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Exemplars: d.tracing != nil, Log: d.log,
+		Backend: d.cfg.Keys.Backend, Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Exemplars: d.tracing != nil, Log: d.log,
 	})
 	d.batcher, err = store.NewBatcher(store.BatcherConfig{
 		Inserter: d.db, MaxWaiting: d.cfg.Limits.MaxWaiting, Observer: d.metrics,
