@@ -15,6 +15,7 @@ import (
 
 	"github.com/pando-ca/pando/ca"
 	"github.com/pando-ca/pando/ca/catest"
+	"github.com/pando-ca/pando/ca/mtls"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/ca/spiffeid"
 	"github.com/pando-ca/pando/rotation"
@@ -49,8 +50,10 @@ func TestEveryChangeLeavesARow(t *testing.T) {
 		server.OpGetCertificate, server.OpListCertificates, server.OpGetNewest, server.OpRenewalInfo, server.OpListIdentities,
 		server.OpGetBundle, server.OpGetEntry, server.OpListEntries, server.OpGetAuthority, server.OpListAuthorities,
 		server.OpListJobs, server.OpGetIncident, server.OpListIncidents, server.OpListAudit,
-		// Issuance is a record; an acknowledgement is told with the poll, and is no change.
-		server.OpSign, server.OpRenew, server.OpTrust,
+		server.OpListMTLSPolicies, server.OpListMTLSOverrides, server.OpGetEffectiveMTLS, server.OpListMTLSReadiness,
+		// Issuance is a record; an acknowledgement is told with the poll, and is no change, nor is what a
+		// program has seen.
+		server.OpSign, server.OpRenew, server.OpTrust, server.OpReportMTLS,
 	}
 	steps := c.steps(t)
 	for _, s := range steps {
@@ -139,7 +142,7 @@ func (c *changed) steps(t *testing.T) []step {
 			return err
 		}
 	}
-	return append(c.rules(t), []step{
+	return append(append(c.rules(t), c.modes()...), []step{
 		{server.OpRunJob, func(ctx context.Context, caller policy.Caller) error {
 			_, err := c.service.RunJob(ctx, caller, rotation.JobPrune)
 			return err
@@ -200,6 +203,32 @@ func (c *changed) rules(t *testing.T) []step {
 			_, err := c.service.Revoke(ctx, caller, server.RevocationSpec{SPIFFEID: "spiffe://example.org/web", Reason: server.ReasonSuperseded})
 			return err
 		}, []string{"revocation.create"}},
+	}
+}
+
+// modes are the operations on policies and overrides of mutual TLS.
+func (c *changed) modes() []step {
+	const pattern, reason = "/ns/**", "a test"
+	var override string
+	return []step{
+		{server.OpSetMTLSPolicy, func(ctx context.Context, caller policy.Caller) error {
+			_, err := c.service.SetMTLSPolicy(ctx, caller, server.MTLSPolicySpec{Pattern: pattern, Mode: mtls.ModePermissive})
+			return err
+		}, []string{"mtls_policy.set"}},
+		{server.OpDeleteMTLSPolicy, func(ctx context.Context, caller policy.Caller) error {
+			return c.service.DeleteMTLSPolicy(ctx, caller, pattern, "", nil)
+		}, []string{"mtls_policy.delete"}},
+		{server.OpStartMTLSOverride, func(ctx context.Context, caller policy.Caller) error {
+			started, err := c.service.StartMTLSOverride(ctx, caller, server.MTLSOverrideSpec{Pattern: pattern, Reason: reason})
+			if err == nil {
+				override = started.ID
+			}
+			return err
+		}, []string{"mtls_override.start"}},
+		{server.OpEndMTLSOverride, func(ctx context.Context, caller policy.Caller) error {
+			_, err := c.service.EndMTLSOverride(ctx, caller, override, reason)
+			return err
+		}, []string{"mtls_override.end"}},
 	}
 }
 
