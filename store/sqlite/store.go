@@ -66,7 +66,7 @@ var (
 )
 
 // Open opens a migrated database. It returns store.ErrSchemaOld or store.ErrSchemaNew when
-// the schema is not that of this binary, or there is no database, and ErrInUse when another
+// this binary cannot run on its schema, or there is no database, and ErrInUse when another
 // process has it open. The caller closes the Store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	path := filepath.Join(cfg.Dir, databaseFile)
@@ -110,6 +110,7 @@ func OpenBeside(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // Migrate brings the schema of the database in a directory to that of this binary, and makes
+<<<<<<< HEAD
 // both when they are not there. It returns store.ErrSchemaNew when the database is ahead, and
 // ErrInUse when a process has it open.
 func Migrate(ctx context.Context, cfg Config) error {
@@ -119,6 +120,11 @@ func Migrate(ctx context.Context, cfg Config) error {
 // withWriter calls f with the connection that writes to the database in a directory, and makes both
 // when they are not there.
 func withWriter(cfg Config, f func(*database) error) (err error) {
+=======
+// both when they are not there. It returns store.ErrSchemaNew when the database is ahead and this
+// binary cannot run on it, and ErrInUse when a process has it open.
+func Migrate(ctx context.Context, cfg Config) (err error) {
+>>>>>>> 7e36f0f (migrations: let earlier binaries run on a later schema)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
@@ -142,6 +148,29 @@ func withWriter(cfg Config, f func(*database) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, writer.Close()) }()
 	return f(writer)
+}
+
+// Schema compares the schema of the database in a directory with this binary. It changes nothing.
+// It returns store.ErrSchemaOld when there is no database, and ErrInUse when a process has it open.
+func Schema(ctx context.Context, cfg Config) (schema store.Schema, err error) {
+	path := filepath.Join(cfg.Dir, databaseFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return schema, fmt.Errorf("no database in %s: %w", cfg.Dir, store.ErrSchemaOld)
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return schema, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	writer, err := openWriter(path)
+	if err != nil {
+		return schema, err
+	}
+	defer func() { err = errors.Join(err, writer.Close()) }()
+	status, err := migrations.Look(ctx, writer.DB, migrations.SQLite)
+	// One process at a time uses the directory: nobody is broken.
+	schema = store.Schema{Version: status.Version, Latest: status.Latest, Since: status.Since, Pending: status.Pending}
+	return schema, classify("check schema", err)
 }
 
 // Close waits for the transactions that run, and closes the database. The directory can then
@@ -189,7 +218,7 @@ func (s *Store) openMemory(ctx context.Context) (err error) {
 	return s.writer.prepare(ctx, append(writeQueries(), readQueries()...))
 }
 
-// check returns an error of package store unless the schema is that of this binary.
+// check returns an error of package store unless this binary can run on the schema.
 func (d *database) check(ctx context.Context) error {
 	err := migrations.Check(ctx, d.DB, migrations.SQLite)
 	switch {
