@@ -110,9 +110,8 @@ func OpenBeside(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // Migrate brings the schema of the database in a directory to that of this binary, and makes
-<<<<<<< HEAD
-// both when they are not there. It returns store.ErrSchemaNew when the database is ahead, and
-// ErrInUse when a process has it open.
+// both when they are not there. It returns store.ErrSchemaNew when the database is ahead and this
+// binary cannot run on it, and ErrInUse when a process has it open.
 func Migrate(ctx context.Context, cfg Config) error {
 	return withWriter(cfg, func(writer *database) error { return writer.migrate(ctx) })
 }
@@ -120,11 +119,6 @@ func Migrate(ctx context.Context, cfg Config) error {
 // withWriter calls f with the connection that writes to the database in a directory, and makes both
 // when they are not there.
 func withWriter(cfg Config, f func(*database) error) (err error) {
-=======
-// both when they are not there. It returns store.ErrSchemaNew when the database is ahead and this
-// binary cannot run on it, and ErrInUse when a process has it open.
-func Migrate(ctx context.Context, cfg Config) (err error) {
->>>>>>> 7e36f0f (migrations: let earlier binaries run on a later schema)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
@@ -157,20 +151,13 @@ func Schema(ctx context.Context, cfg Config) (schema store.Schema, err error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return schema, fmt.Errorf("no database in %s: %w", cfg.Dir, store.ErrSchemaOld)
 	}
-	lock, err := lockDir(cfg.Dir)
-	if err != nil {
-		return schema, err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	writer, err := openWriter(path)
-	if err != nil {
-		return schema, err
-	}
-	defer func() { err = errors.Join(err, writer.Close()) }()
-	status, err := migrations.Look(ctx, writer.DB, migrations.SQLite)
-	// One process at a time uses the directory: nobody is broken.
-	schema = store.Schema{Version: status.Version, Latest: status.Latest, Since: status.Since, Pending: status.Pending}
-	return schema, classify("check schema", err)
+	err = withWriter(cfg, func(writer *database) error {
+		status, err := migrations.Look(ctx, writer.DB, migrations.SQLite)
+		// One process at a time uses the directory: nobody is broken.
+		schema = store.Schema{Version: status.Version, Latest: status.Latest, Since: status.Since, Pending: status.Pending}
+		return classify("check schema", err)
+	})
+	return schema, err
 }
 
 // Close waits for the transactions that run, and closes the database. The directory can then
