@@ -24,7 +24,7 @@ type Status struct {
 func (s Status) Err() error {
 	switch {
 	case len(s.Pending) != 0:
-		return fmt.Errorf("version %d, need %d: %w", s.Version, s.Latest, ErrOlder)
+		return fmt.Errorf("version %d, without %v: %w", s.Version, s.Pending, ErrOlder)
 	case s.Version > s.Latest && s.Since > s.Latest:
 		return fmt.Errorf("version %d, for binaries of %d and later, have %d: %w", s.Version, s.Since, s.Latest, ErrNewer)
 	}
