@@ -25,7 +25,7 @@
 // What has to go (it contracts the schema) goes a release after the last one that used it, in a file
 // that says so, in the same transaction:
 //
-//	UPDATE schema_compatibility SET since = 17;
+//	UPDATE schema_compatibility SET since = 17 WHERE since < 17;
 //
 // where 17 is the first version whose binaries do without. A test reads every file and fails on one that
 // breaks a rule and does not say this. Applied to Postgres, such a file needs the word of an

@@ -37,7 +37,7 @@ type migration struct {
 }
 
 // declaration is how a file says that earlier binaries cannot run on it.
-var declaration = regexp.MustCompile(`(?m)^UPDATE schema_compatibility SET since = ([0-9]{1,9});$`)
+var declaration = regexp.MustCompile(`(?m)^UPDATE schema_compatibility SET since = ([0-9]{1,9}) WHERE since < ([0-9]{1,9});$`)
 
 // New reads the files of a folder, which are named by their numbers.
 func New(d Dialect, folder fs.FS) (*Set, error) {
@@ -65,9 +65,14 @@ func read(folder fs.FS, name string) (m migration, err error) {
 	if err != nil {
 		return m, err
 	}
-	if found := declaration.FindSubmatch(text); found != nil {
-		m.since, err = strconv.ParseInt(string(found[1]), 10, 64)
+	found := declaration.FindSubmatch(text)
+	if found == nil {
+		return m, nil
 	}
+	if string(found[1]) != string(found[2]) {
+		return m, errors.New("declares two versions")
+	}
+	m.since, err = strconv.ParseInt(string(found[1]), 10, 64)
 	return m, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -63,9 +64,9 @@ func TestABinaryRunsOnTheSchemaOfLaterReleases(t *testing.T) {
 		declares int64
 	}{
 		"one adds":                        {later: map[string]string{"90000_a.sql": additive}, declares: 7},
-		"one takes away what it needs":    {later: map[string]string{"90000_a.sql": contract + "UPDATE schema_compatibility SET since = 90000;\n"}, breaks: true, wantErr: migrations.ErrNewer, declares: 90000},
-		"one takes away what others need": {later: map[string]string{"90000_a.sql": contract + "UPDATE schema_compatibility SET since = 8;\n"}, declares: 8},
-		"one adds, the next takes away":   {later: map[string]string{"90000_a.sql": additive, "90001_b.sql": "DROP TABLE figures;\nUPDATE schema_compatibility SET since = 90000;\n"}, breaks: true, wantErr: migrations.ErrNewer, declares: 90000},
+		"one takes away what it needs":    {later: map[string]string{"90000_a.sql": contract + "UPDATE schema_compatibility SET since = 90000 WHERE since < 90000;\n"}, breaks: true, wantErr: migrations.ErrNewer, declares: 90000},
+		"one takes away what others need": {later: map[string]string{"90000_a.sql": contract + "UPDATE schema_compatibility SET since = 8 WHERE since < 8;\n"}, declares: 8},
+		"one adds, the next takes away":   {later: map[string]string{"90000_a.sql": additive, "90001_b.sql": "DROP TABLE figures;\nUPDATE schema_compatibility SET since = 90000 WHERE since < 90000;\n"}, breaks: true, wantErr: migrations.ErrNewer, declares: 90000},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,8 +116,15 @@ func TestALowerNumberMayComeLater(t *testing.T) {
 	wantVersion(t, db, status.Latest, nil)
 }
 
+func TestADeclarationNamesOneVersion(t *testing.T) {
+	files := fstest.MapFS{"00001_a.sql": {Data: []byte("-- +goose Up\nUPDATE schema_compatibility SET since = 2 WHERE since < 1;\n")}}
+	if _, err := migrations.New(migrations.SQLite, files); err == nil || !strings.Contains(err.Error(), "00001_a.sql: declares two versions") {
+		t.Errorf("New: error %v", err)
+	}
+}
+
 func TestAnEmptyDatabaseBreaksNobody(t *testing.T) {
-	next := release(t, map[string]string{"90000_a.sql": "DROP TABLE figures;\nUPDATE schema_compatibility SET since = 90000;\n"})
+	next := release(t, map[string]string{"90000_a.sql": "DROP TABLE figures;\nUPDATE schema_compatibility SET since = 90000 WHERE since < 90000;\n"})
 	status, err := next.Look(t.Context(), openSQLite(t))
 	if err != nil || status.Version != 0 || status.Breaks() || status.Since != 90000 {
 		t.Errorf("%+v, %v", status, err)

@@ -32,7 +32,7 @@ CREATE INDEX entries_later ON entries (later);
 `
 	nextContracts = `
 ALTER TABLE figures RENAME COLUMN data TO contents;
-UPDATE schema_compatibility SET since = 90000;
+UPDATE schema_compatibility SET since = 90000 WHERE since < 90000;
 `
 )
 

@@ -9,4 +9,4 @@ CREATE TABLE schema_compatibility (
 
 INSERT INTO schema_compatibility (since) VALUES (0);
 
-UPDATE schema_compatibility SET since = 7;
+UPDATE schema_compatibility SET since = 7 WHERE since < 7;

@@ -101,7 +101,12 @@ func TestMigrationWaitsForATableWithoutHoldingUpOthers(t *testing.T) {
 	if _, err := other.Exec(ctx, "SELECT later FROM certificates"); err != nil {
 		t.Error(err)
 	}
-	open(t, url)
+	// A replica of this release goes on making partitions.
+	s := open(t, url)
+	day := time.Now().Add(400 * 24 * time.Hour)
+	if err := s.Prepare(ctx, day, day.Add(24*time.Hour)); err != nil {
+		t.Errorf("Prepare: %v", err)
+	}
 }
 
 // TestMigrateAsksBeforeItBreaksReplicas looks at a database of the first schema, which a binary
