@@ -30,6 +30,9 @@ func hostileNumbers() []int {
 	return numbers
 }
 
+// provingTest is how a page names a test.
+var provingTest = regexp.MustCompile("`([a-z0-9/]+\\.(?:Test|Fuzz)\\w+)`")
+
 // TestHostileInputIsProven holds the page to the tests that there are.
 func TestHostileInputIsProven(t *testing.T) {
 	complaints, err := checkHostile(os.DirFS("."), hostileNumbers())
@@ -38,6 +41,34 @@ func TestHostileInputIsProven(t *testing.T) {
 	}
 	for _, complaint := range complaints {
 		t.Error(complaint)
+	}
+}
+
+// TestSecurityModelIsProven holds the table of that page to the tests that there are.
+func TestSecurityModelIsProven(t *testing.T) {
+	page, err := os.ReadFile("docs/security-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := testNames(os.DirFS("."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| who has |")
+	rows := tableRows("| who has |" + table)
+	for _, cells := range rows {
+		found := provingTest.FindAllStringSubmatch(cells[len(cells)-1], -1)
+		if len(cells) != 6 || len(found) == 0 {
+			t.Errorf("%q has %d cells and %d tests", cells[0], len(cells), len(found))
+		}
+		for _, name := range found {
+			if !tests[name[1]] {
+				t.Errorf("there is no %s", name[1])
+			}
+		}
+	}
+	if len(rows) < 18 {
+		t.Errorf("%d rows", len(rows))
 	}
 }
 
@@ -102,12 +133,11 @@ func checkHostile(root fs.FS, numbers []int) ([]string, error) {
 	}
 	var complaints []string
 	seen := make(map[int]int)
-	proof := regexp.MustCompile("`([a-z0-9/]+\\.(?:Test|Fuzz)\\w+)`")
 	for _, cells := range tableRows(string(page)) {
 		if n, err := strconv.Atoi(cells[0]); err == nil {
 			seen[n]++
 		}
-		found := proof.FindAllStringSubmatch(cells[len(cells)-1], -1)
+		found := provingTest.FindAllStringSubmatch(cells[len(cells)-1], -1)
 		if len(found) == 0 {
 			complaints = append(complaints, fmt.Sprintf("nothing proves %q", cells[0]))
 		}

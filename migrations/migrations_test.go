@@ -59,6 +59,10 @@ func TestApplyBringsADatabaseToTheLatestVersion(t *testing.T) {
 	if _, err := db.Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (?, true)", latest+1); err != nil {
 		t.Fatal(err)
 	}
+	wantVersion(t, db, latest+1, nil) // earlier binaries may run on it
+	if _, err := db.Exec("UPDATE schema_compatibility SET since = ?", latest+1); err != nil {
+		t.Fatal(err)
+	}
 	wantVersion(t, db, latest+1, migrations.ErrNewer)
 	if err := migrations.Apply(t.Context(), db, migrations.SQLite); !errors.Is(err, migrations.ErrNewer) {
 		t.Errorf("Apply to a newer database: error %v, want %v", err, migrations.ErrNewer)

@@ -22,10 +22,14 @@ var (
 	ErrInvalid = errors.New("row is not valid")
 	// ErrSchemaOld says that migrations have to be applied before this binary may run.
 	ErrSchemaOld = errors.New("database schema is older than this binary")
-	// ErrSchemaNew says that a newer binary has migrated the database.
+	// ErrSchemaNew says that a newer binary has migrated the database, and that this one
+	// cannot run on it.
 	ErrSchemaNew = errors.New("database schema is newer than this binary")
 	// ErrNotEmpty says that a database holds something, and is not restored into.
 	ErrNotEmpty = errors.New("database is not empty")
+	// ErrSchemaBreaks says that replicas which run could not go on after the migrations that
+	// the database lacks. Nothing was changed.
+	ErrSchemaBreaks = errors.New("replicas of the earlier schema cannot run beside these migrations")
 
 	// ErrSerialTaken refuses an issuance whose serial number exists: draw another one.
 	ErrSerialTaken = errors.New("serial number exists")

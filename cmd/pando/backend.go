@@ -63,7 +63,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// openDatabase opens the configured database, whose schema must be that of this binary.
+// openDatabase opens the configured database. This binary must be able to run on its schema.
 func openDatabase(ctx context.Context, cfg *config) (database, error) {
 	return openAudited(ctx, cfg, nil)
 }
@@ -87,12 +87,26 @@ func openAudited(ctx context.Context, cfg *config, audited func([]store.Audit)) 
 	return db, nil
 }
 
-// migrateDatabase brings the schema of the configured database to that of this binary.
-func migrateDatabase(ctx context.Context, cfg *config) error {
-	if cfg.Database == "" {
+// migrateDatabase brings the schema of the configured database to that of this binary. Offline
+// says that no replica of an earlier one runs.
+func migrateDatabase(ctx context.Context, cfg *config, offline bool) error {
+	switch {
+	case cfg.Database == "":
 		return describeDatabase(sqlite.Migrate(ctx, sqlite.Config{Dir: cfg.Data}))
+	case offline:
+		return describeDatabase(postgres.MigrateOffline(ctx, postgres.Config{URL: cfg.Database}))
 	}
 	return describeDatabase(postgres.Migrate(ctx, postgres.Config{URL: cfg.Database}))
+}
+
+// databaseSchema compares the schema of the configured database with this binary.
+func databaseSchema(ctx context.Context, cfg *config) (schema store.Schema, err error) {
+	if cfg.Database == "" {
+		schema, err = sqlite.Schema(ctx, sqlite.Config{Dir: cfg.Data})
+	} else {
+		schema, err = postgres.Schema(ctx, postgres.Config{URL: cfg.Database})
+	}
+	return schema, describeDatabase(err)
 }
 
 // describeDatabase says what to do about an error, and gives it its exit code.
@@ -103,7 +117,9 @@ func describeDatabase(err error) error {
 	case errors.Is(err, store.ErrSchemaOld):
 		return fmt.Errorf("database: %w: run pando migrate, or start with --migrate; if it is empty, make a CA with pando init", err)
 	case errors.Is(err, store.ErrSchemaNew):
-		return fmt.Errorf("database: %w: install the newer pando, which migrated it", err)
+		return fmt.Errorf("database: %w: install the newer pando, which migrated it, or a later one than this", err)
+	case errors.Is(err, store.ErrSchemaBreaks):
+		return fmt.Errorf("database: %w: stop all replicas, then run pando migrate --offline", err)
 	case errors.Is(err, store.ErrUnavailable):
 		return withExitCode(exitUnavailable, fmt.Errorf("database: %w", flat{err}))
 	}

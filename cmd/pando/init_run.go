@@ -50,7 +50,7 @@ func initialise(ctx context.Context, o *initOptions, now time.Time) (*initResult
 	if err != nil {
 		return nil, err
 	}
-	if err := migrateDatabase(ctx, &o.cfg); err != nil {
+	if err := migrateDatabase(ctx, &o.cfg, false); err != nil {
 		return nil, err
 	}
 	db, err := openDatabase(ctx, &o.cfg)

@@ -23,7 +23,7 @@ func newServeCommand(io stdio) *cobra.Command {
 what waits to be recorded is recorded, and it exits with 0.
 
 It refuses to start, with one line that says why, on a configuration that it does not
-understand, a database of another version, keys that do not match, and certificates that the
+understand, a database that it cannot run on, keys that do not match, and certificates that the
 issuer cannot cover. It makes no CA.
 
 It sends traces of requests where the standard variables of OpenTelemetry say so, such as
@@ -43,7 +43,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT.`,
 		},
 	}
 	source.flags(cmd)
-	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply the migrations that the database lacks first")
+	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply the migrations that the database lacks first; not those that replicas cannot run beside")
 	return cmd
 }
 

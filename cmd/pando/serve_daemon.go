@@ -80,7 +80,7 @@ func (d *daemon) openStore(ctx context.Context) error {
 	notice := func(err error) { d.log.WarnContext(ctx, "waiting for the database", "error", err) }
 	return awaitDatabase(ctx, time.Duration(d.cfg.Timeouts.Startup), notice, func(ctx context.Context) (err error) {
 		if d.cfg.Migrate {
-			if err := migrateDatabase(ctx, d.cfg); err != nil {
+			if err := migrateDatabase(ctx, d.cfg, false); err != nil {
 				return err
 			}
 		}

@@ -148,12 +148,14 @@ func TestServeRefusesToStart(t *testing.T) {
 		"on a newer schema": {
 			tamper: func(t *testing.T, d *deployment) {
 				d.executeSQLite(t, "INSERT INTO schema_version (version_id, is_applied) VALUES (999, 1)")
+				d.executeSQLite(t, "UPDATE schema_compatibility SET since = 999")
 			},
 			code: exitFailed, want: "newer than this binary",
 		},
 		"on a newer schema with migrate": {
 			tamper: func(t *testing.T, d *deployment) {
 				d.executeSQLite(t, "INSERT INTO schema_version (version_id, is_applied) VALUES (999, 1)")
+				d.executeSQLite(t, "UPDATE schema_compatibility SET since = 999")
 			},
 			env: []string{"PANDO_MIGRATE=true"}, code: exitFailed, want: "newer than this binary",
 		},

@@ -12,7 +12,7 @@ import (
 	"github.com/pando-ca/pando/store/storetest/pgtest"
 )
 
-func TestOpenRefusesAnotherSchema(t *testing.T) {
+func TestOpenRefusesASchemaThatItCannotRunOn(t *testing.T) {
 	ctx := t.Context()
 	cfg := postgres.Config{URL: pgtest.New(t)}
 	if _, err := postgres.Open(ctx, cfg); !errors.Is(err, store.ErrSchemaOld) {
@@ -28,6 +28,13 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, "INSERT INTO schema_version (version_id, is_applied) VALUES (99999, true)"); err != nil {
+		t.Fatal(err)
+	}
+	open(t, cfg.URL) // earlier binaries may run on it
+	if err := postgres.Migrate(ctx, cfg); err != nil {
+		t.Errorf("Migrate of a newer database that is compatible: %v", err)
+	}
+	if _, err := conn.Exec(ctx, "UPDATE schema_compatibility SET since = 99999"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := postgres.Open(ctx, cfg); !errors.Is(err, store.ErrSchemaNew) {

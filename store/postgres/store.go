@@ -2,16 +2,13 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/pando-ca/pando/migrations"
 	"github.com/pando-ca/pando/store"
 )
 
@@ -73,7 +70,7 @@ var (
 )
 
 // Open connects to a migrated database. It returns store.ErrSchemaOld or store.ErrSchemaNew
-// when the schema is not that of this binary, and store.ErrUnavailable when no server that
+// when this binary cannot run on its schema, and store.ErrUnavailable when no server that
 // accepts writes can be reached. The caller closes the Store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	pool, err := connect(ctx, cfg)
@@ -86,23 +83,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// Migrate brings the schema of a database to that of this binary. Several processes may do
-// this at once. It returns store.ErrSchemaNew when the database is ahead.
-func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := connect(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-	err = migrations.Apply(ctx, db, migrations.Postgres)
-	if errors.Is(err, migrations.ErrNewer) {
-		return fmt.Errorf("%w: %w", store.ErrSchemaNew, err)
-	}
-	return classify("migrate", err)
 }
 
 // Close waits until no connection is in use, and closes them all.
@@ -142,19 +122,6 @@ func connect(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 		return nil, classify("connect to database", err)
 	}
 	return pool, nil
-}
-
-func (s *Store) checkSchema(ctx context.Context) error {
-	db := stdlib.OpenDBFromPool(s.pool)
-	defer db.Close()
-	err := migrations.Check(ctx, db, migrations.Postgres)
-	switch {
-	case errors.Is(err, migrations.ErrOlder):
-		return fmt.Errorf("%w: %w", store.ErrSchemaOld, err)
-	case errors.Is(err, migrations.ErrNewer):
-		return fmt.Errorf("%w: %w", store.ErrSchemaNew, err)
-	}
-	return classify("check schema", err)
 }
 
 // change runs f in a transaction, writes the audit row in it if f reports a change, and

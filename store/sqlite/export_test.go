@@ -5,9 +5,11 @@ import (
 	"fmt"
 )
 
-// SetVersion makes the database look as if a migration had been applied.
-func SetVersion(ctx context.Context, s *Store, version int64) error {
-	_, err := s.writer.ExecContext(ctx, "INSERT INTO schema_version (version_id, is_applied) VALUES (?, true)", version)
+// SetVersion makes the database look as if a migration had been applied, which is for binaries of
+// this version and later.
+func SetVersion(ctx context.Context, s *Store, version, since int64) error {
+	_, err := s.writer.ExecContext(ctx, `INSERT INTO schema_version (version_id, is_applied) VALUES (?1, true);
+		UPDATE schema_compatibility SET since = ?2`, version, since)
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/pando-ca/pando/store/storetest"
 )
 
-func TestOpenRefusesAnotherSchema(t *testing.T) {
+func TestOpenRefusesASchemaThatItCannotRunOn(t *testing.T) {
 	ctx, cfg := t.Context(), sqlite.Config{Dir: filepath.Join(t.TempDir(), "a new one")}
 	if _, err := sqlite.Open(ctx, cfg); !errors.Is(err, store.ErrSchemaOld) {
 		t.Errorf("Open of nothing: error %v, want %v", err, store.ErrSchemaOld)
@@ -23,7 +23,15 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 	migrate(t, cfg)
 	migrate(t, cfg)
 	s := open(t, cfg)
-	if err := sqlite.SetVersion(ctx, s, 99999); err != nil {
+	if err := sqlite.SetVersion(ctx, s, 99998, 13); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, cfg)
+	s = open(t, cfg) // earlier binaries may run on it
+	if err := sqlite.SetVersion(ctx, s, 99999, 99999); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -66,7 +66,7 @@ var (
 )
 
 // Open opens a migrated database. It returns store.ErrSchemaOld or store.ErrSchemaNew when
-// the schema is not that of this binary, or there is no database, and ErrInUse when another
+// this binary cannot run on its schema, or there is no database, and ErrInUse when another
 // process has it open. The caller closes the Store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	path := filepath.Join(cfg.Dir, databaseFile)
@@ -110,8 +110,8 @@ func OpenBeside(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // Migrate brings the schema of the database in a directory to that of this binary, and makes
-// both when they are not there. It returns store.ErrSchemaNew when the database is ahead, and
-// ErrInUse when a process has it open.
+// both when they are not there. It returns store.ErrSchemaNew when the database is ahead and this
+// binary cannot run on it, and ErrInUse when a process has it open.
 func Migrate(ctx context.Context, cfg Config) error {
 	return withWriter(cfg, func(writer *database) error { return writer.migrate(ctx) })
 }
@@ -142,6 +142,22 @@ func withWriter(cfg Config, f func(*database) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, writer.Close()) }()
 	return f(writer)
+}
+
+// Schema compares the schema of the database in a directory with this binary. It changes nothing.
+// It returns store.ErrSchemaOld when there is no database, and ErrInUse when a process has it open.
+func Schema(ctx context.Context, cfg Config) (schema store.Schema, err error) {
+	path := filepath.Join(cfg.Dir, databaseFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return schema, fmt.Errorf("no database in %s: %w", cfg.Dir, store.ErrSchemaOld)
+	}
+	err = withWriter(cfg, func(writer *database) error {
+		status, err := migrations.Look(ctx, writer.DB, migrations.SQLite)
+		// One process at a time uses the directory: nobody is broken.
+		schema = store.Schema{Version: status.Version, Latest: status.Latest, Since: status.Since, Pending: status.Pending}
+		return classify("check schema", err)
+	})
+	return schema, err
 }
 
 // Close waits for the transactions that run, and closes the database. The directory can then
@@ -189,7 +205,7 @@ func (s *Store) openMemory(ctx context.Context) (err error) {
 	return s.writer.prepare(ctx, append(writeQueries(), readQueries()...))
 }
 
-// check returns an error of package store unless the schema is that of this binary.
+// check returns an error of package store unless this binary can run on the schema.
 func (d *database) check(ctx context.Context) error {
 	err := migrations.Check(ctx, d.DB, migrations.SQLite)
 	switch {
