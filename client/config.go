@@ -68,10 +68,6 @@ type Config struct {
 	// be this user's alone. Empty: nothing is kept.
 	CacheDir string
 
-	// Attempted is told how each try to obtain a certificate went: nil, or why there is none.
-	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
-	Attempted func(err error)
-
 	// Metrics is told what there is to count; nil: nobody is. Package client/prom has one
 	// for Prometheus.
 	Metrics Metrics
@@ -126,22 +122,19 @@ func (c *Config) resolve() (*settings, error) {
 	case c.Duration != 0 && c.Duration < time.Second:
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
-	log, dial, attempted, metrics := c.Log, c.DialContext, c.Attempted, c.Metrics
+	log, dial, metrics := c.Log, c.DialContext, c.Metrics
 	if metrics == nil {
 		metrics = nobody{}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if attempted == nil {
-		attempted = func(error) {}
-	}
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return &settings{trust: t, want: want, log: log, metrics: metrics, pando: &pando{
 		servers: servers, dial: shieldedDial(dial), credential: credential, algorithm: c.KeyAlgorithm,
-		attempted: shieldedHook(log, func(err error) { metrics.Renewal(err); attempted(err) }),
+		attempted: shieldedHook(log, metrics.Renewal),
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

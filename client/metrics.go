@@ -9,7 +9,8 @@ import (
 // Metrics is told what happens in a [Source], for whoever counts it. The methods are called
 // concurrently, during handshakes too: they must not block and must not call the Source.
 type Metrics interface {
-	// Renewal is told of each try to obtain a certificate: nil, or why there is none.
+	// Renewal is told of each try to obtain a certificate: nil, or why there is none. It is
+	// called where it was tried, one after the other; a panic in it is logged.
 	Renewal(err error)
 	// Handshake is told of each TLS handshake that ended.
 	Handshake(h Handshake)

@@ -41,7 +41,7 @@ func whereabouts() string {
 func shieldedHook(log *slog.Logger, hook func(error)) func(error) {
 	return func(told error) {
 		if err := shielded(func() { hook(told) }); err != nil {
-			log.Error("hook failed", "hook", "Attempted", "error", err)
+			log.Error("hook failed", "hook", "Metrics", "error", err)
 		}
 	}
 }
