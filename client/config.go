@@ -28,9 +28,8 @@ type Config struct {
 	TrustBundle     []byte
 	TrustBundleFile string
 
-	// What to enrol with: at most one of the next four. None is needed while there is an
+	// What to enrol with is at most one of these four. None is needed while there is an
 	// identity in CacheDir or Certificate.
-
 	JoinToken     string                                    // enrols once; a lost answer can be asked for again within minutes
 	JoinTokenFile string                                    // read for each enrolment; a new token in it enrols again
 	JWT           func(ctx context.Context) (string, error) // called for each enrolment, never concurrently
@@ -68,8 +67,8 @@ type Config struct {
 	// be this user's alone. Empty: nothing is kept.
 	CacheDir string
 
-	// Metrics is told what there is to count; nil: nobody is. Package client/prom has one
-	// for Prometheus.
+	// Metrics is told what there is to count, in place; nil: nobody is. Package client/prom
+	// has one for Prometheus. To act on what happens, use Notify.
 	Metrics Metrics
 
 	// Notify is told of each [Event], in order and one at a time, by a goroutine of its own: a
