@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -175,39 +174,4 @@ func TestEveryFieldIsInTheDocumentation(t *testing.T) {
 			t.Errorf("%s (-code +docs/client.md):\n%s", kind.Name(), diff)
 		}
 	}
-}
-
-// Links within a page and to sections of other pages lead to a heading.
-func TestAnchorsOfTheDocumentation(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([a-z-]*(?:\.md)?)#([^)]+)\)`)
-	for _, page := range []string{"client.md", "mtls.md", "postgres.md", "metrics.md"} {
-		text, err := os.ReadFile(filepath.Join("../docs", page))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
-			to := found[1]
-			if to == "" {
-				to = page
-			}
-			if !slices.Contains(anchors(t, to), found[2]) {
-				t.Errorf("%s links to #%s of %s, which is not there", page, found[2], to)
-			}
-		}
-	}
-}
-
-// anchors are the names of a page's headings, as GitHub makes them.
-func anchors(t *testing.T, page string) (names []string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../docs", page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
-		name := dropped.ReplaceAllString(strings.ToLower(heading[1]), "")
-		names = append(names, strings.ReplaceAll(name, " ", "-"))
-	}
-	return names
 }
