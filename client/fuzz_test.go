@@ -248,9 +248,8 @@ func FuzzSniff(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := make([]byte, sniffed)
-		again = again[:a.read(again)]
-		if again = append(again, conn.left...); !bytes.Equal(again, sent) {
+		head := make([]byte, sniffed)
+		if again := slices.Concat(head[:a.read(head)], conn.left); !bytes.Equal(again, sent) {
 			t.Errorf("% x became % x", sent, again)
 		}
 	})
