@@ -121,19 +121,19 @@ func (c *Config) resolve() (*settings, error) {
 	case c.Duration != 0 && c.Duration < time.Second:
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
-	log, dial, metrics := c.Log, c.DialContext, c.Metrics
-	if metrics == nil {
-		metrics = nobody{}
-	}
+	log, dial, metrics := c.Log, c.DialContext, Metrics(nobody{})
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics != nil {
+		metrics = shieldedMetrics{c.Metrics, log}
 	}
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return &settings{trust: t, want: want, log: log, metrics: metrics, pando: &pando{
 		servers: servers, dial: shieldedDial(dial), credential: credential, algorithm: c.KeyAlgorithm,
-		attempted: shieldedHook(log, metrics.Renewal),
+		attempted: metrics.Renewal,
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

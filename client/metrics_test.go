@@ -140,3 +140,39 @@ func TestHandshakesAreCountedWithHowLongTheyTook(t *testing.T) {
 		t.Errorf("handshakes (-want +got):\n%s", diff)
 	}
 }
+
+// panicky are Metrics that cannot count.
+type panicky struct{}
+
+func (panicky) Renewal(error)         { panic("renewal") }
+func (panicky) Handshake(Handshake)   { panic("handshake") }
+func (panicky) Connection(Connection) { panic("connection") }
+
+func TestAPanicOfMetricsRefusesNobody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var book logbook
+		s := w.open(func(c *Config) { c.Log, c.Metrics = book.logger(), panicky{} })
+		l := s.Listener(w.net.listen(webHost), ListenerConfig{Authorize: anyone})
+		defer l.Close()
+		d := s.Dialer(DialerConfig{Authorize: anyone, DialContext: w.net.DialContext})
+		dialed := make(chan error, 1)
+		go func() {
+			conn, err := d.DialContext(w.t.Context(), "tcp", webHost)
+			if err == nil {
+				defer conn.Close()
+			}
+			dialed <- err
+		}()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := <-dialed; err != nil {
+			t.Error(err)
+		}
+		if book.count(`"panic at`) == 0 || book.count("hook=Metrics") != 5 { // a renewal, and two of each side
+			t.Errorf("log: %s", book.text.String())
+		}
+	})
+}
