@@ -95,7 +95,7 @@ func (k *keeper) try(ctx context.Context) (*client.Source, error) {
 		return nil, err
 	}
 	cfg := k.cfg.Client
-	cfg.Log, cfg.Attempted, cfg.Certificate = k.log, k.attempted, pair
+	cfg.Log, cfg.Metrics, cfg.Certificate = k.log, tries{k}, pair
 	if cfg.TrustBundle, k.anchor, err = trustOf(cfg.TrustBundleFile, saved); err != nil {
 		return nil, err
 	}
@@ -126,12 +126,18 @@ func (k *keeper) restore(ctx context.Context) (*state, *tls.Certificate, error) 
 	return nil, nil, asideErr
 }
 
-// attempted is told by the library how each try for a certificate went.
-func (k *keeper) attempted(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.attempts.add(err)
+// tries are the [client.Metrics] of a keeper: there is nothing to count but the tries for a
+// certificate, since an agent neither listens nor dials.
+type tries struct{ *keeper }
+
+func (t tries) Renewal(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.attempts.add(err)
 }
+
+func (tries) Handshake(client.Handshake)   {}
+func (tries) Connection(client.Connection) {}
 
 // keep saves what the source has now, puts it into the files, and requests the hooks. It may be
 // called again: what is done already is not done twice.

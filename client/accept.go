@@ -88,6 +88,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
+// Addr returns the address of the listener underneath.
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+
 // Close closes the listener underneath, the connections that Accept has not returned, and
 // waits for their goroutines. Those that it has returned stay open.
 func (l *Listener) Close() error {
@@ -102,10 +105,7 @@ func (l *Listener) Close() error {
 		greeted = append(greeted, e.Value.(*watched)) // nothing else is in it
 	}
 	a.mu.Unlock()
-	var err error
-	if l.Listener != nil {
-		err = l.Listener.Close()
-	}
+	err := l.inner.Close()
 	for _, w := range greeted {
 		w.shut(errNotAccepted)
 	}
@@ -128,7 +128,7 @@ func (l *Listener) Close() error {
 func (l *Listener) accept() {
 	a := l.acceptor
 	for a.waitForRoom() {
-		raw, err := l.Listener.Accept()
+		raw, err := l.inner.Accept()
 		switch {
 		case err == nil:
 			a.group.Go(func() { l.offer(raw) })

@@ -75,7 +75,8 @@ func matchSegments(want []string, path string) bool {
 
 // PeerID returns the SPIFFE ID of the other side of a connection that was made with
 // [Source.ServerTLS] or [Source.ClientTLS], such as the TLS field of an HTTP request. It
-// reads what was verified in the handshake and verifies nothing itself.
+// reads what was verified in the handshake and verifies nothing itself. With a [Listener]
+// prefer [PeerFrom] or [ConnSecurity], which know that it was verified.
 func PeerID(state *tls.ConnectionState) (spiffeid.ID, error) {
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return spiffeid.ID{}, errors.New("pando client: the connection has no peer certificate")

@@ -28,9 +28,8 @@ type Config struct {
 	TrustBundle     []byte
 	TrustBundleFile string
 
-	// What to enrol with: at most one of the next four. None is needed while there is an
+	// What to enrol with is at most one of these four. None is needed while there is an
 	// identity in CacheDir or Certificate.
-
 	JoinToken     string                                    // enrols once; a lost answer can be asked for again within minutes
 	JoinTokenFile string                                    // read for each enrolment; a new token in it enrols again
 	JWT           func(ctx context.Context) (string, error) // called for each enrolment, never concurrently
@@ -68,12 +67,8 @@ type Config struct {
 	// be this user's alone. Empty: nothing is kept.
 	CacheDir string
 
-	// Attempted is told how each try to obtain a certificate went: nil, or why there is none.
-	// It is called by the goroutine that tried, so it must return soon. Nil: nobody is told.
-	Attempted func(err error)
-
-	// Metrics is told what there is to count; nil: nobody is. Package client/prom has one
-	// for Prometheus.
+	// Metrics is told what there is to count, in place; nil: nobody is. Package client/prom
+	// has one for Prometheus. To act on what happens, use Notify.
 	Metrics Metrics
 
 	// Notify is told of each [Event], in order and one at a time, by a goroutine of its own: a
@@ -126,22 +121,19 @@ func (c *Config) resolve() (*settings, error) {
 	case c.Duration != 0 && c.Duration < time.Second:
 		return nil, fmt.Errorf("duration %s is under one second", c.Duration)
 	}
-	log, dial, attempted, metrics := c.Log, c.DialContext, c.Attempted, c.Metrics
-	if metrics == nil {
-		metrics = nobody{}
-	}
+	log, dial, metrics := c.Log, c.DialContext, Metrics(nobody{})
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if attempted == nil {
-		attempted = func(error) {}
+	if c.Metrics != nil {
+		metrics = shieldedMetrics{c.Metrics, log}
 	}
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return &settings{trust: t, want: want, log: log, metrics: metrics, pando: &pando{
 		servers: servers, dial: shieldedDial(dial), credential: credential, algorithm: c.KeyAlgorithm,
-		attempted: shieldedHook(log, func(err error) { metrics.Renewal(err); attempted(err) }),
+		attempted: metrics.Renewal,
 		request: signRequest{
 			SPIFFEID: want.String(), DNSNames: c.DNSNames, Profile: c.Profile, Duration: wireDuration(c.Duration),
 		},

@@ -41,8 +41,8 @@ type DialerConfig struct {
 	NextProtos []string
 
 	// SessionCache keeps sessions to resume. A session that is resumed is verified like a
-	// new one; for one whose certificates are of the past there is a full handshake. Nil:
-	// for each connection. Do not share one between modes.
+	// new one; for one whose certificates are of the past there is a full handshake. Do not
+	// share one between modes. Nil: none is kept, and each connection has a full handshake.
 	SessionCache tls.ClientSessionCache
 
 	// MinVersion and MaxConnectionAge are as in [ListenerConfig]; in ModeSimple the former is

@@ -12,6 +12,19 @@
 //	server := &http.Server{TLSConfig: source.ServerTLS(client.AuthorizeID(frontend))}
 //	caller := source.HTTPClient(client.AuthorizeID(backend))
 //
+// # Which to use
+//
+// [Open] waits for an identity; [Start] is for a program that has to be there before. A
+// [Listener] and a [Dialer], and what is built of them ([Source.HTTPClient],
+// [Source.Transport], package client/grpc), close connections whose peer is revoked while
+// they are open; [Source.ServerTLS] and [Source.ClientTLS] are for whatever takes a
+// tls.Config and makes its connections by itself. Who calls is said by [PeerFrom] in a request
+// behind [ConnContext], by [ConnSecurity] of a connection, and by [PeerID] of a handshake of
+// ServerTLS. [Source.Status] is the state of now, [Source.Updates] a loop over those that
+// matter, [Config].Notify every event, and [Config].Metrics what is counted.
+// [Source.Certificate], [Source.Roots] and [VerifyPeer] are for tools, and for code that builds
+// its own tls.Config. Package client/clienttest doubles Pando in tests.
+//
 // # One snapshot
 //
 // Key, certificate, chain, roots, bundle sequence, revocations and renewal window are one immutable

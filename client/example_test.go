@@ -107,13 +107,9 @@ func ExampleSource_Listener() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer, err := client.PeerID(r.TLS)
-		if err != nil {
-			http.Error(w, "no identity", http.StatusForbidden)
-			return
-		}
-		fmt.Fprintf(w, "hello %s over %s", peer, r.Proto)
+	server := &http.Server{ConnContext: client.ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, _ := client.PeerFrom(r.Context())
+		fmt.Fprintf(w, "hello %s over %s", peer.ID, r.Proto)
 	})}
 	// Connections whose peer is revoked end while they are open.
 	stopped := serve(server, source.Listener(inner, client.ListenerConfig{

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -219,6 +221,83 @@ func FuzzState(f *testing.F) {
 		next.recall(st.certificate, now)
 		if w := next.window; w.end.Before(w.start) || w.start.After(next.leaf().NotAfter) {
 			t.Errorf("window %+v", w)
+		}
+	})
+}
+
+// FuzzSniff tells TLS from plaintext by the first octets of a connection, however they arrive, and
+// hands on every one of them.
+func FuzzSniff(f *testing.F) {
+	f.Add([]byte("\x16\x03\x01\x02\x00\x01"), uint8(1))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint8(3))
+	f.Add([]byte("\x16"), uint8(1))
+	f.Add([]byte{}, uint8(0))
+	f.Fuzz(func(t *testing.T, sent []byte, piece uint8) {
+		conn := &piecemeal{left: sent, most: int(piece)}
+		var a ahead
+		isTLS, err := a.sniff(conn)
+		enough := len(sent) > 1 || len(sent) == 1 && sent[0] != 0x16
+		switch {
+		case enough != (err == nil):
+			t.Fatalf("% x: %v", sent, err)
+		case isTLS != bytes.HasPrefix(sent, []byte{0x16, 0x03}):
+			t.Errorf("% x: TLS is %v", sent, isTLS)
+		case isTLS && a.isHTTP():
+			t.Errorf("% x: TLS and HTTP", sent)
+		}
+		if err != nil {
+			return
+		}
+		head := make([]byte, sniffed)
+		if again := slices.Concat(head[:a.read(head)], conn.left); !bytes.Equal(again, sent) {
+			t.Errorf("% x became % x", sent, again)
+		}
+	})
+}
+
+// piecemeal is a connection on which the octets arrive in pieces, at first none.
+type piecemeal struct {
+	net.Conn
+	left   []byte
+	most   int
+	waited bool
+}
+
+func (c *piecemeal) Read(b []byte) (int, error) {
+	switch {
+	case !c.waited:
+		c.waited = true
+		return 0, nil
+	case len(c.left) == 0:
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), 1+c.most)], c.left)
+	c.left = c.left[n:]
+	return n, nil
+}
+
+// FuzzPolicyFile reads what may be in a cache directory instead of a policy.
+func FuzzPolicyFile(f *testing.F) {
+	id := must(spiffeid.Parse("spiffe://example.org/web"))
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Add(must(newPolicy(must(readPolicy([]byte(permissivePolicy))), nil, now).stored(id)))
+	f.Add([]byte(`{"spiffe_id":"spiffe://example.org/web","policy":{"version":"a","overrides":[{"id":"o","side":"both",` +
+		`"expires_at":"9999-12-31T23:59:59Z"}]},"seen":{"o":"9999-12-31T23:59:59Z"}}`))
+	f.Add([]byte(`{"spiffe_id":"spiffe://example.org/other","policy":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := restoredPolicy(text, id, now)
+		if err != nil || p == nil {
+			return
+		}
+		for _, r := range p.rules {
+			if !r.mode.enforced() {
+				t.Errorf("mode %q", r.mode)
+			}
+		}
+		for _, o := range p.overrides { // whatever the file says of when it was first seen
+			if !o.over(now.Add(maxOverride + overrideSkew)) {
+				t.Errorf("%+v lasts for more than an hour", o)
+			}
 		}
 	})
 }

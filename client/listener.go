@@ -48,7 +48,7 @@ type ListenerConfig struct {
 // by these. In protocols where the server speaks first (SMTP, MySQL) a client in plaintext
 // waits too, so that it is never let in.
 type Listener struct {
-	net.Listener
+	inner    net.Listener
 	source   *Source
 	cfg      ListenerConfig
 	name     string
@@ -69,14 +69,17 @@ var _ net.Listener = (*Listener)(nil)
 // anything else that takes a net.Listener.
 //
 // It must be closed, which closes inner, too. Inner may be nil for a listener of which only
-// Server and Handshake are used.
+// Server and Handshake are used; Accept then says that it is closed.
 //
 // When the Source is closed, connections are not checked any more, and stay open; overrides
 // end all the same.
 func (s *Source) Listener(inner net.Listener, cfg ListenerConfig) *Listener {
 	l := &Listener{
-		Listener: inner, source: s, cfg: cfg, name: nameOr(cfg.Name), tls: s.ServerTLS(cfg.Authorize),
+		inner: inner, source: s, cfg: cfg, name: nameOr(cfg.Name), tls: s.ServerTLS(cfg.Authorize),
 		acceptor: newAcceptor(), since: time.Now(), coded: cfg.Mode,
+	}
+	if inner == nil {
+		l.inner = nowhere{}
 	}
 	if l.coded == "" {
 		l.coded = ModeStrict
@@ -101,6 +104,15 @@ func (s *Source) Listener(inner net.Listener, cfg ListenerConfig) *Listener {
 	s.opened(l, l.since)
 	return l
 }
+
+// nowhere is what is underneath a listener that accepts nothing by itself.
+type nowhere struct{}
+
+func (nowhere) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (nowhere) Close() error              { return nil }
+func (nowhere) Addr() net.Addr            { return nowhere{} }
+func (nowhere) Network() string           { return "none" }
+func (nowhere) String() string            { return "none" }
 
 // SetMode changes the mode that the code names, from the next connection on. Plaintext
 // connections that are open are closed when the new mode does not allow them. Those in mutual

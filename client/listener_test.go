@@ -218,3 +218,16 @@ func TestANilAuthorizerPanicsInListenerAndDialerToo(t *testing.T) {
 		}
 	}
 }
+
+func TestAListenerOverNothingIsClosed(t *testing.T) {
+	l := newGuarded().here.Listener(nil, ListenerConfig{Authorize: anyone})
+	if conn, err := l.Accept(); !errors.Is(err, net.ErrClosed) || conn != nil {
+		t.Errorf("Accept: %v, %v", conn, err)
+	}
+	if got := l.Addr().String(); got != "none" {
+		t.Errorf("address %q", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,9 +7,11 @@ import (
 )
 
 // Metrics is told what happens in a [Source], for whoever counts it. The methods are called
-// concurrently, during handshakes too: they must not block and must not call the Source.
+// concurrently, during handshakes too: they must not block and must not call the Source. A
+// panic in one is logged.
 type Metrics interface {
-	// Renewal is told of each try to obtain a certificate: nil, or why there is none.
+	// Renewal is told of each try to obtain a certificate: nil, or why there is none. It is
+	// called where it was tried, one after the other.
 	Renewal(err error)
 	// Handshake is told of each TLS handshake that ended.
 	Handshake(h Handshake)

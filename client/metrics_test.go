@@ -65,10 +65,16 @@ func (y *tally) take() []Connection {
 	return taken
 }
 
+// tries are Metrics of what is tried to obtain certificates alone.
+type tries func(err error)
+
+func (f tries) Renewal(err error)   { f(err) }
+func (tries) Handshake(Handshake)   {}
+func (tries) Connection(Connection) {}
+
 func TestEachTryToObtainACertificateIsCounted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		counted := new(tally)
-		var attempts []error
 		w.hook = func(n int, rw http.ResponseWriter, _ fakeCall) bool {
 			if n == 1 || n == 3 {
 				writeProblem(rw, http.StatusServiceUnavailable, "unavailable", "soon")
@@ -76,16 +82,14 @@ func TestEachTryToObtainACertificateIsCounted(t *testing.T) {
 			}
 			return false
 		}
-		w.open(func(c *Config) {
-			c.Metrics, c.Attempted = counted, func(err error) { attempts = append(attempts, err) }
-		})
+		w.open(func(c *Config) { c.Metrics = counted })
 		pass(40 * time.Minute) // a renewal, which fails once
 		var got []bool
 		for _, err := range counted.renewals {
 			got = append(got, err == nil)
 		}
-		if diff := cmp.Diff([]bool{false, true, false, true}, got); diff != "" || len(attempts) != len(got) {
-			t.Errorf("%d attempts; renewals (-want +got):\n%s", len(attempts), diff)
+		if diff := cmp.Diff([]bool{false, true, false, true}, got); diff != "" {
+			t.Errorf("renewals (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -135,4 +139,40 @@ func TestHandshakesAreCountedWithHowLongTheyTook(t *testing.T) {
 	if diff := cmp.Diff(want, sides); diff != "" {
 		t.Errorf("handshakes (-want +got):\n%s", diff)
 	}
+}
+
+// panicky are Metrics that cannot count.
+type panicky struct{}
+
+func (panicky) Renewal(error)         { panic("renewal") }
+func (panicky) Handshake(Handshake)   { panic("handshake") }
+func (panicky) Connection(Connection) { panic("connection") }
+
+func TestAPanicOfMetricsRefusesNobody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var book logbook
+		s := w.open(func(c *Config) { c.Log, c.Metrics = book.logger(), panicky{} })
+		l := s.Listener(w.net.listen(webHost), ListenerConfig{Authorize: anyone})
+		defer l.Close()
+		d := s.Dialer(DialerConfig{Authorize: anyone, DialContext: w.net.DialContext})
+		dialed := make(chan error, 1)
+		go func() {
+			conn, err := d.DialContext(w.t.Context(), "tcp", webHost)
+			if err == nil {
+				defer conn.Close()
+			}
+			dialed <- err
+		}()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := <-dialed; err != nil {
+			t.Error(err)
+		}
+		if book.count(`"panic at`) == 0 || book.count("hook=Metrics") != 5 { // a renewal, and two of each side
+			t.Errorf("log: %s", book.text.String())
+		}
+	})
 }

@@ -97,7 +97,7 @@ func (o *openssl) ask(t *testing.T, l *Listener, stdin string, args ...string) (
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		raw, err := l.Listener.Accept()
+		raw, err := l.inner.Accept()
 		if err != nil {
 			done <- err
 			return

@@ -46,14 +46,16 @@ type identityError struct{ err error }
 func (e *identityError) Error() string { return e.err.Error() }
 func (e *identityError) Unwrap() error { return e.err }
 
-// ReasonOf classifies the error of a handshake, which is not nil, of this side's making or told by the other
-// side in an alert (RFC 8446, section 6.2). now is when it failed.
+// ReasonOf classifies the error of a handshake, of this side's making or told by the other
+// side in an alert (RFC 8446, section 6.2). now is when it failed. That of nil is "".
 func ReasonOf(err error, now time.Time) Reason {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var identity *identityError
 	var timeout net.Error
 	switch {
+	case err == nil:
+		return ""
 	case errors.Is(err, ErrNotReady):
 		return ReasonOther
 	case errors.Is(err, ErrExpired): // of this side; what else is in it is why it was not renewed

@@ -129,3 +129,9 @@ func TestVerifyPeer(t *testing.T) {
 		})
 	}
 }
+
+func TestSuccessHasNoReason(t *testing.T) {
+	if reason := ReasonOf(nil, time.Now()); reason != "" {
+		t.Errorf("reason %q", reason)
+	}
+}

@@ -37,12 +37,19 @@ func whereabouts() string {
 	}
 }
 
-// shieldedHook is a hook whose panic is logged.
-func shieldedHook(log *slog.Logger, hook func(error)) func(error) {
-	return func(told error) {
-		if err := shielded(func() { hook(told) }); err != nil {
-			log.Error("hook failed", "hook", "Attempted", "error", err)
-		}
+// shieldedMetrics are Metrics whose panics are logged.
+type shieldedMetrics struct {
+	metrics Metrics
+	log     *slog.Logger
+}
+
+func (m shieldedMetrics) Renewal(err error)       { m.shield(func() { m.metrics.Renewal(err) }) }
+func (m shieldedMetrics) Handshake(h Handshake)   { m.shield(func() { m.metrics.Handshake(h) }) }
+func (m shieldedMetrics) Connection(c Connection) { m.shield(func() { m.metrics.Connection(c) }) }
+
+func (m shieldedMetrics) shield(tell func()) {
+	if err := shielded(tell); err != nil {
+		m.log.Error("hook failed", "hook", "Metrics", "error", err)
 	}
 }
 

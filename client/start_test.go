@@ -265,7 +265,7 @@ func TestAPanicOfTheProgramIsAFailure(t *testing.T) {
 				var failures []error
 				s := w.begin(func(c *Config) {
 					edit(c)
-					c.Attempted = func(err error) { failures = append(failures, err) }
+					c.Metrics = tries(func(err error) { failures = append(failures, err) })
 				})
 				pass(time.Minute)
 				if !isReady(s) || len(failures) != 3 || failures[2] != nil {
@@ -284,11 +284,11 @@ func TestAPanicOfAHookIsLogged(t *testing.T) {
 		var book logbook
 		s := w.open(func(c *Config) {
 			c.Log = book.logger()
-			c.Attempted = func(error) { panic("attempted") }
+			c.Metrics = tries(func(error) { panic("tried") })
 			c.Notify = func(Event) { panic("notified") }
 		})
 		pass(time.Hour)
-		if s.Status().Expired(time.Now()) || book.count("hook=Attempted") < 2 || book.count("hook=Notify") < 2 || book.count("start_test.go:") < 4 {
+		if s.Status().Expired(time.Now()) || book.count("hook=Metrics") < 2 || book.count("hook=Notify") < 2 || book.count("start_test.go:") < 4 {
 			t.Errorf("log: %s", book.text.String())
 		}
 	})

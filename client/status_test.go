@@ -120,12 +120,12 @@ func TestEachTryIsTold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var tried, failed int
 		w.open(func(c *Config) {
-			c.Attempted = func(err error) {
+			c.Metrics = tries(func(err error) {
 				tried++
 				if err != nil {
 					failed++
 				}
-			}
+			})
 		})
 		if tried != 1 || failed != 0 {
 			t.Fatalf("after the start: %d tries, %d failed", tried, failed)

@@ -53,3 +53,26 @@ func ExampleNew() {
 	fmt.Println(string(body), err)
 	// Output: an answer <nil>
 }
+
+// What the helpers of go-spiffe ask, each time that they need it.
+func ExampleSource() {
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	source, err := client.Open(context.Background(), ca.Config("spiffe://example.org/web"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+
+	identity := gospiffe.New(source)
+	svid, err := identity.GetX509SVID()
+	if err != nil {
+		log.Fatal(err)
+	}
+	bundle, err := identity.GetX509BundleForTrustDomain(svid.ID.TrustDomain())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(svid.ID, len(bundle.X509Authorities()))
+	// Output: spiffe://example.org/web 1
+}

@@ -7,7 +7,10 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/pando-ca/pando/client"
 	"github.com/pando-ca/pando/client/clienttest"
@@ -65,4 +68,43 @@ func Example() {
 	// Output:
 	// called by spiffe://example.org/ns/prod/web
 	// SERVING <nil>
+}
+
+// A server that takes calls in mutual TLS and, until everybody has an identity, in plaintext.
+func ExampleListenerCredentials() {
+	ca := clienttest.Start(clienttest.Options{})
+	defer ca.Close()
+	db, err := client.Open(context.Background(), ca.Config("spiffe://example.org/ns/prod/db"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	modes := db.Listener(nil, client.ListenerConfig{
+		Mode: client.ModePermissive, Authorize: client.AuthorizeTrustDomain(db.TrustDomain()), NextProtos: []string{"h2"},
+	})
+	defer modes.Close()
+	server := grpc.NewServer(grpc.Creds(pandogrpc.ListenerCredentials(modes)))
+	healthpb.RegisterHealthServer(server, health{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go server.Serve(listener)
+	defer server.Stop()
+
+	for _, own := range []credentials.TransportCredentials{
+		pandogrpc.ClientCredentials(db, client.AuthorizeID(db.ID())), insecure.NewCredentials(),
+	} {
+		conn, err := grpc.NewClient("dns:///"+listener.Addr().String(), grpc.WithTransportCredentials(own))
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = healthpb.NewHealthClient(conn).Check(context.Background(), &healthpb.HealthCheckRequest{})
+		fmt.Println(status.Code(err)) // health wants to know who calls
+		conn.Close()
+	}
+	// Output:
+	// called by spiffe://example.org/ns/prod/db
+	// OK
+	// Unknown
 }
