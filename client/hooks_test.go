@@ -1,10 +1,15 @@
 package client
 
 import (
+	"crypto/x509"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // hooked is a Metrics of which a test says what it does.
@@ -76,4 +81,36 @@ func TestAPanicOfTheProgramInAHandshakeEndsNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACertificateOfNoUseIsNoSuccess has the CA give a certificate under an authority that it has
+// revoked, to a Source that knows of that from its cache.
+func TestACertificateOfNoUseIsNoSuccess(t *testing.T) {
+	edit, dir := cached(t)
+	inWorld(t, func(w *world) {
+		other := newPKI("example.org")
+		w.sequence, w.roots = 8, []*x509.Certificate{w.root, other.root}
+		first := w.open(both(edit, withJWT))
+		w.revokeAuthority(other.issuer)
+		pass(time.Minute)
+		first.Close()
+		if err := os.Remove(filepath.Join(dir, identityFile)); err != nil {
+			t.Fatal(err)
+		}
+		w.edit = func(_ int, c fakeCall, a *answer) {
+			*a = w.answerWith(other.sign(leafTemplate(w.id, w.lifetime), c.csr.PublicKey))
+		}
+		var failed, tries int
+		s := w.begin(both(edit, withJWT, func(c *Config) {
+			c.Metrics = &hooked{renewal: func(err error) {
+				if tries++; errors.Is(err, ErrRevoked) {
+					failed++
+				}
+			}}
+		}))
+		pass(time.Minute)
+		if st := s.Status(); isReady(s) || tries < 2 || failed != tries || st.Failures != tries {
+			t.Errorf("%d failures are counted of %d tries, the status has %d", failed, tries, st.Failures)
+		}
+	})
 }

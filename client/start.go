@@ -185,6 +185,9 @@ func (s *Source) obtain(ctx context.Context, patient bool) error {
 	var last error
 	for {
 		first, err := s.enrolFirst(ctx)
+		if err == nil {
+			_, err = first.succeeding(s.snapshot.Load()) // or renewed would fail after a success was told
+		}
 		if ctx.Err() == nil {
 			s.pando.attempted(err) // before Open returns
 		}
