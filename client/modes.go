@@ -93,47 +93,49 @@ func (s *Source) settle(now time.Time) {
 	s.cutPlaintext(now)
 }
 
-// forget drops the local overrides that are over. The caller of it and of the next three
+// forget drops the local overrides that are over. The caller of it and of the next five
 // holds mu.
 func (m *modes) forget(now time.Time) {
 	maps.DeleteFunc(m.local, func(_ *Listener, o *override) bool { return o.over(now) })
 }
 
-// inForce returns the overrides in force, by a key of the log.
-func (m *modes) inForce(now time.Time) map[string]*override {
+// overrides returns all that are known, by a key of the log. One that replaces another of the
+// program has a key of its own.
+func (m *modes) overrides() map[string]*override {
 	found := make(map[string]*override)
-	for l, o := range m.local {
-		key := "local"
-		if l != nil {
-			key = fmt.Sprintf("local %p", l)
-		}
-		if !o.over(now) {
-			found[key] = o
-		}
+	for _, o := range m.local {
+		found[fmt.Sprintf("local %p", o)] = o
 	}
 	if m.policy != nil {
 		for _, o := range m.policy.overrides {
-			if !o.over(now) {
-				found["ca "+o.id] = o
-			}
+			found["ca "+o.id] = o
 		}
 	}
 	return found
 }
 
+// inForce returns those of them that are in force.
+func (m *modes) inForce(now time.Time) map[string]*override {
+	found := m.overrides()
+	maps.DeleteFunc(found, func(_ string, o *override) bool { return o.over(now) })
+	return found
+}
+
 // arm sets the timer to the end of the next override. It looks at least once a minute, since
-// the wall clock may be set.
+// the wall clock may be set: forward, so that an override is over, and back, so that it is
+// not. Only one that is over by the monotonic clock never comes back.
 func (m *modes) arm(s *Source, now time.Time) {
 	if m.timer != nil {
 		m.timer.Stop()
 		m.timer = nil
 	}
-	next := maxNap
-	current := m.inForce(now)
-	for _, o := range current {
-		next = min(next, o.ends.Sub(now))
+	next := time.Duration(0)
+	for _, o := range m.overrides() {
+		if left := o.ends.Sub(now); left > 0 {
+			next = min(cmp.Or(next, maxNap), left)
+		}
 	}
-	if len(current) > 0 {
+	if next > 0 {
 		m.timer = time.AfterFunc(next, func() { s.settle(time.Now()) })
 	}
 }
