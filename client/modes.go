@@ -19,6 +19,7 @@ import (
 type modes struct {
 	mu        sync.Mutex              // guards what follows; the guard's is never taken while it is held
 	policy    *policy                 // nil: the CA has said nothing
+	kept      *policy                 // that is in the cache directory
 	updated   time.Time               // when it last said something that was understood
 	refused   string                  // the version of a policy that was not; "": none
 	err       error                   // why not
@@ -215,7 +216,7 @@ func (s *Source) told(data json.RawMessage, now time.Time) (news bool) {
 	m.mu.Unlock()
 	s.log.Info("mTLS policy adopted", "spiffe_id", s.ID(), "version", a.Version, "rules", len(a.Rules), "overrides", len(a.Overrides))
 	s.settle(now)
-	s.keepPolicy(next)
+	signal(s.unsaved)
 	return true
 }
 
@@ -236,20 +237,6 @@ func (m *modes) known() (version string, updated time.Time, err error) {
 	return m.policy.version(), m.updated, m.err
 }
 
-// keepPolicy writes the policy to the cache directory, if there is one.
-func (s *Source) keepPolicy(p *policy) {
-	if s.cache == nil {
-		return
-	}
-	data, err := p.stored(s.ID())
-	if err == nil {
-		err = s.cache.write(policyFile, data)
-	}
-	if err != nil {
-		s.log.Warn("mTLS policy cannot be kept for a restart", "spiffe_id", s.ID(), "error", err)
-	}
-}
-
 // restorePolicy reads the last known policy from the cache directory. Without, or if it
 // makes no sense, it is strict until the CA has said something.
 func (s *Source) restorePolicy(now time.Time) {
@@ -262,10 +249,10 @@ func (s *Source) restorePolicy(now time.Time) {
 	}
 	var p *policy
 	if err == nil {
-		p, err = restoredPolicy(data, s.ID(), now)
+		p, err = restoredPolicy(data, s.ID(), anchorOf(s.configured), now)
 	}
 	s.modes.mu.Lock()
-	s.modes.policy = p
+	s.modes.policy, s.modes.kept = p, p
 	if err != nil {
 		s.modes.err = fmt.Errorf("%s in the cache directory: %w", policyFile, err)
 	}
