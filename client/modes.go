@@ -252,7 +252,10 @@ func (s *Source) restorePolicy(now time.Time) {
 		p, err = restoredPolicy(data, s.ID(), anchorOf(s.configured), now)
 	}
 	s.modes.mu.Lock()
-	s.modes.policy, s.modes.kept = p, p
+	s.modes.policy = p
+	if p != nil && len(p.overrides) == 0 {
+		s.modes.kept = p // else it is written again: when they were first seen may be another time now
+	}
 	if err != nil {
 		s.modes.err = fmt.Errorf("%s in the cache directory: %w", policyFile, err)
 	}
@@ -261,6 +264,7 @@ func (s *Source) restorePolicy(now time.Time) {
 		s.log.Error("mTLS policy of before is of no use", "spiffe_id", s.ID(), "error", err)
 	}
 	s.settle(now)
+	signal(s.unsaved)
 }
 
 // Overrides returns the emergency overrides that are in force, in the order of their ends.

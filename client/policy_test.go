@@ -274,6 +274,31 @@ func TestTheLastKnownPolicyHoldsWhileTheCAIsAway(t *testing.T) {
 	}
 }
 
+// TestRestartsDoNotProlongAnOverride has the clock set back by years, by which it has yet to begin.
+func TestRestartsDoNotProlongAnOverride(t *testing.T) {
+	edit, dir := cached(t)
+	inWorld(t, func(w *world) {
+		w.lifetime = 24 * time.Hour
+		w.decree(emergency("b1", "both", time.Now().AddDate(99, 0, 0)))
+		s := w.open(edit)
+		pass(time.Minute)
+		s.Close()
+		w.stop()
+		replaceIn(filepath.Join(dir, policyFile), `"ovr_1":"2000`, `"ovr_1":"2090`)
+		for _, want := range []Mode{ModePermissive, ModePermissive, ModeStrict} {
+			s := w.open(edit)
+			s.Listener(nil, ListenerConfig{Authorize: anyone, Mode: ModePolicy})
+			if mode, from := modeOf(t, s); mode != want {
+				t.Errorf("mode %s from %s, want %s", mode, from, want)
+			}
+			pass(time.Minute)
+			s.Close()
+			pass(40 * time.Minute)
+		}
+		w.up()
+	})
+}
+
 func replaceIn(file, old, new string) {
 	text := string(must(os.ReadFile(file)))
 	if !strings.Contains(text, old) {
