@@ -233,6 +233,11 @@ func (s *Source) enrolFirst(ctx context.Context) (*snapshot, error) {
 	if again != nil {
 		return nil, also(err, again)
 	}
+	s.mu.Lock()
+	given := *pending
+	given.revoked = pending.revoked.anew() // the cursor is of the list of before
+	s.install(&given, first.obtained)
+	s.mu.Unlock()
 	s.log.Warn("the roots of the cache are given up for those of the configuration", "cached_sequence", pending.trust.sequence,
 		"bundle_sequence", first.trust.sequence, "error", err)
 	return first, nil
