@@ -136,7 +136,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // plaintextOver takes in a connection in plaintext.
 func (d *Dialer) plaintextOver(raw net.Conn) (net.Conn, error) {
 	w := &watched{Conn: raw, source: d.source, maxAge: d.cfg.MaxConnectionAge, security: SecurityPlaintext, refused: d.plaintext}
-	if err := w.letIn(time.Now()); err != nil {
+	if err := w.letIn(); err != nil {
 		w.Close()
 		return nil, err
 	}

@@ -111,11 +111,11 @@
 // # Restart
 //
 // With Config.CacheDir a Source writes key and chain into one file, and what the CA has said
-// (the bundle, the renewal window, what is revoked) into another, each as a whole. The next
+// (the bundle, the renewal window, what is revoked; the policy about modes) into others, each as a whole. The next
 // start verifies them as a peer would and goes on with them, asking nobody. What does not pass is
 // named in the log and not used; there is nothing in a cache that a start can fail over, but a
-// directory that others can enter. The bundle of the cache counts as long as the configured
-// roots are those from which it was learned.
+// directory that others can enter. The bundle and the policy of the cache count as long as the
+// configured roots are those from which they were learned.
 //
 // # Failure
 //

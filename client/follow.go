@@ -26,7 +26,8 @@ const (
 	minPoll = 5 * time.Second
 
 	// ackSpread is over how long the next polls of a fleet that learned of new roots (these
-	// are the acknowledgements) or of revocations at one instant are spread.
+	// are the acknowledgements), of revocations or of a policy at one instant are spread, and
+	// the reports on what follows from it.
 	ackSpread = time.Second
 
 	// absentPause is how long a CA that is too old to be followed is left alone.
@@ -111,8 +112,9 @@ func (f *follower) turn(ctx context.Context) {
 	u, err := f.ask(polling, cur, wait)
 	if err == nil {
 		news, err = f.source.followed(cur, u, time.Now())
-		news = f.source.told(u.policy, time.Now()) || news
-		f.report(polling, cur)
+		if news = f.source.told(u.policy, time.Now()) || news; !news {
+			f.report(polling, cur)
+		}
 	}
 	if polling.Err() != nil {
 		return
@@ -133,6 +135,7 @@ func (f *follower) turn(ctx context.Context) {
 	case more && f.pages < maxPages:
 	case news:
 		sleep(polling, rand.N(ackSpread)) //nolint:gosec // jitter is no secret
+		f.report(polling, cur)            // of another mode, which a whole fleet may have from now on
 	default:
 		sleep(polling, time.Until(begun.Add(min(minPoll, wait))))
 	}

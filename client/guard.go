@@ -199,14 +199,16 @@ func (w *watched) verifier(usage x509.ExtKeyUsage, authorize Authorizer) func(tl
 	}
 }
 
-// letIn is the same for a connection in plaintext. After an error it is to be closed.
-func (w *watched) letIn(now time.Time) error {
+// letIn is the same for a connection in plaintext. After an error it is to be closed. The time
+// is that after it was entered: an override that ended a moment before has looked at the
+// entries already.
+func (w *watched) letIn() error {
 	w.age()
 	if !w.source.guard.enterPlaintext(w) {
 		w.stopAge()
 		return net.ErrClosed
 	}
-	return w.refused(now)
+	return w.refused(time.Now())
 }
 
 // age ends the connection at its maximum age, give or take a tenth: those of a fleet that

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"time"
+
+	"github.com/pando-ca/pando/ca/spiffeid"
 )
 
 // keepRetry is when a write that failed is tried again, give or take a half. A disk that is
@@ -16,7 +18,8 @@ import (
 const keepRetry = time.Minute
 
 // keeper writes to the cache what a restart needs, whenever that has changed. It belongs to
-// one goroutine, so that a disk that hangs delays neither renewals nor handshakes.
+// one goroutine, so that a disk that hangs delays neither renewals, polls nor handshakes; and
+// to [Source.Close] after that.
 //
 // The identity is written before the state: if the machine stops in between, a certificate is
 // found of which no window is known, and it is renewed at once.
@@ -30,7 +33,8 @@ type keeper struct {
 	cause  string // of the last failure that was logged
 }
 
-// run writes until ctx ends, and then what is not written yet.
+// run writes until ctx ends. What is not written then is for [Source.Close], after those who
+// change it are gone.
 func (k *keeper) run(ctx context.Context) {
 	retry := time.NewTimer(keepRetry)
 	retry.Stop()
@@ -39,7 +43,6 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.source.unsaved:
 		case <-retry.C:
 		case <-ctx.Done():
-			k.outcome(k.save())
 			return
 		}
 		err := k.save()
@@ -59,6 +62,11 @@ func (k *keeper) save() error {
 	if !cur.held() {
 		return nil
 	}
+	return errors.Join(k.saveIdentity(cur, st), k.savePolicy(cur.id))
+}
+
+// saveIdentity is save for the identity and the state.
+func (k *keeper) saveIdentity(cur *snapshot, st Status) error {
 	if k.serial != cur.serial() {
 		text, err := encodeIdentity(cur)
 		if err == nil {
@@ -77,6 +85,28 @@ func (k *keeper) save() error {
 		return err
 	}
 	k.state = text
+	return nil
+}
+
+// savePolicy is save for the policy about modes.
+func (k *keeper) savePolicy(id spiffeid.ID) error {
+	m := &k.source.modes
+	m.mu.Lock()
+	p, kept := m.policy, m.kept
+	m.mu.Unlock()
+	if p == nil || p == kept {
+		return nil
+	}
+	text, err := p.stored(id, k.anchor)
+	if err == nil {
+		err = k.cache.write(policyFile, text)
+	}
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = p
 	return nil
 }
 

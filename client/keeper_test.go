@@ -125,3 +125,59 @@ func TestStartsAndStopsOnOneDirectory(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestAPolicyThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	onUnix(t)
+	edit, dir := cached(t)
+	inWorld(t, func(w *world) {
+		w.lifetime = 24 * time.Hour
+		w.decree(permissivePolicy)
+		s := w.open(edit)
+		pass(time.Minute)
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.decree(strictPolicy)
+		pass(time.Minute)
+		if st := s.Status(); st.PolicyVersion != "a2" || st.CacheError == nil {
+			t.Errorf("status: %+v", st)
+		}
+		if err := os.Chmod(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * keepRetry)
+		if err := s.Status().CacheError; err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		w.stop()
+		s = w.open(edit)
+		s.Listener(nil, ListenerConfig{Authorize: anyone, Mode: ModePolicy})
+		if mode, from := modeOf(t, s); mode != ModeStrict || s.Status().PolicyVersion != "a2" {
+			t.Errorf("after the restart: mode %s from %s, version %s", mode, from, s.Status().PolicyVersion)
+		}
+		w.up()
+	})
+}
+
+// TestAnIdentityThatComesWhileTheSourceIsClosedIsKept is about a join token that is used by then.
+func TestAnIdentityThatComesWhileTheSourceIsClosedIsKept(t *testing.T) {
+	edit, dir := cached(t)
+	inWorld(t, func(w *world) {
+		var s *Source
+		closed := make(chan struct{})
+		begun := make(chan struct{})
+		s = w.begin(both(edit, func(c *Config) {
+			c.Metrics = &hooked{renewal: func(error) {
+				<-begun
+				go func() { defer close(closed); s.Close() }()
+				time.Sleep(time.Second) // until all that waits for that end has ended
+			}}
+		}))
+		close(begun)
+		<-closed
+		if diff := cmp.Diff([]string{identityFile, stateFile}, namesIn(t, dir)); diff != "" {
+			t.Errorf("files (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -193,7 +193,7 @@ func (l *Listener) greet(w *watched) (g greeting) {
 		g.took = time.Since(now)
 	default:
 		w.security, w.refused = SecurityPlaintext, l.plaintext
-		if g.conn, g.err = w, w.letIn(now); g.err != nil && w.ahead.isHTTP() {
+		if g.conn, g.err = w, w.letIn(); g.err != nil && w.ahead.isHTTP() {
 			w.explain()
 		}
 	}

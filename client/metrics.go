@@ -29,7 +29,9 @@ const (
 	SideClient Side = "client" // dialed here
 )
 
-// Handshake is a TLS handshake that ended.
+// Handshake is a TLS handshake that ended. With ServerTLS, ClientTLS and [Listener.Server] it is
+// over, for whoever counts, when the peer's certificate was judged: what fails after that, such as
+// a peer that has not the key, counts as a success.
 type Handshake struct {
 	Side     Side
 	Reason   Reason        // why it failed; "": it succeeded

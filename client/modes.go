@@ -19,6 +19,7 @@ import (
 type modes struct {
 	mu        sync.Mutex              // guards what follows; the guard's is never taken while it is held
 	policy    *policy                 // nil: the CA has said nothing
+	kept      *policy                 // that is in the cache directory
 	updated   time.Time               // when it last said something that was understood
 	refused   string                  // the version of a policy that was not; "": none
 	err       error                   // why not
@@ -93,47 +94,49 @@ func (s *Source) settle(now time.Time) {
 	s.cutPlaintext(now)
 }
 
-// forget drops the local overrides that are over. The caller of it and of the next three
+// forget drops the local overrides that are over. The caller of it and of the next five
 // holds mu.
 func (m *modes) forget(now time.Time) {
 	maps.DeleteFunc(m.local, func(_ *Listener, o *override) bool { return o.over(now) })
 }
 
-// inForce returns the overrides in force, by a key of the log.
-func (m *modes) inForce(now time.Time) map[string]*override {
+// overrides returns all that are known, by a key of the log. One that replaces another of the
+// program has a key of its own.
+func (m *modes) overrides() map[string]*override {
 	found := make(map[string]*override)
-	for l, o := range m.local {
-		key := "local"
-		if l != nil {
-			key = fmt.Sprintf("local %p", l)
-		}
-		if !o.over(now) {
-			found[key] = o
-		}
+	for _, o := range m.local {
+		found[fmt.Sprintf("local %p", o)] = o
 	}
 	if m.policy != nil {
 		for _, o := range m.policy.overrides {
-			if !o.over(now) {
-				found["ca "+o.id] = o
-			}
+			found["ca "+o.id] = o
 		}
 	}
 	return found
 }
 
+// inForce returns those of them that are in force.
+func (m *modes) inForce(now time.Time) map[string]*override {
+	found := m.overrides()
+	maps.DeleteFunc(found, func(_ string, o *override) bool { return o.over(now) })
+	return found
+}
+
 // arm sets the timer to the end of the next override. It looks at least once a minute, since
-// the wall clock may be set.
+// the wall clock may be set: forward, so that an override is over, and back, so that it is
+// not. Only one that is over by the monotonic clock never comes back.
 func (m *modes) arm(s *Source, now time.Time) {
 	if m.timer != nil {
 		m.timer.Stop()
 		m.timer = nil
 	}
-	next := maxNap
-	current := m.inForce(now)
-	for _, o := range current {
-		next = min(next, o.ends.Sub(now))
+	next := time.Duration(0)
+	for _, o := range m.overrides() {
+		if left := o.ends.Sub(now); left > 0 {
+			next = min(cmp.Or(next, maxNap), left)
+		}
 	}
-	if len(current) > 0 {
+	if next > 0 {
 		m.timer = time.AfterFunc(next, func() { s.settle(time.Now()) })
 	}
 }
@@ -213,7 +216,7 @@ func (s *Source) told(data json.RawMessage, now time.Time) (news bool) {
 	m.mu.Unlock()
 	s.log.Info("mTLS policy adopted", "spiffe_id", s.ID(), "version", a.Version, "rules", len(a.Rules), "overrides", len(a.Overrides))
 	s.settle(now)
-	s.keepPolicy(next)
+	signal(s.unsaved)
 	return true
 }
 
@@ -234,20 +237,6 @@ func (m *modes) known() (version string, updated time.Time, err error) {
 	return m.policy.version(), m.updated, m.err
 }
 
-// keepPolicy writes the policy to the cache directory, if there is one.
-func (s *Source) keepPolicy(p *policy) {
-	if s.cache == nil {
-		return
-	}
-	data, err := p.stored(s.ID())
-	if err == nil {
-		err = s.cache.write(policyFile, data)
-	}
-	if err != nil {
-		s.log.Warn("mTLS policy cannot be kept for a restart", "spiffe_id", s.ID(), "error", err)
-	}
-}
-
 // restorePolicy reads the last known policy from the cache directory. Without, or if it
 // makes no sense, it is strict until the CA has said something.
 func (s *Source) restorePolicy(now time.Time) {
@@ -260,10 +249,13 @@ func (s *Source) restorePolicy(now time.Time) {
 	}
 	var p *policy
 	if err == nil {
-		p, err = restoredPolicy(data, s.ID(), now)
+		p, err = restoredPolicy(data, s.ID(), anchorOf(s.configured), now)
 	}
 	s.modes.mu.Lock()
 	s.modes.policy = p
+	if p != nil && len(p.overrides) == 0 {
+		s.modes.kept = p // else it is written again: when they were first seen may be another time now
+	}
 	if err != nil {
 		s.modes.err = fmt.Errorf("%s in the cache directory: %w", policyFile, err)
 	}
@@ -272,6 +264,7 @@ func (s *Source) restorePolicy(now time.Time) {
 		s.log.Error("mTLS policy of before is of no use", "spiffe_id", s.ID(), "error", err)
 	}
 	s.settle(now)
+	signal(s.unsaved)
 }
 
 // Overrides returns the emergency overrides that are in force, in the order of their ends.

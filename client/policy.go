@@ -168,26 +168,28 @@ func (p *policy) seen() map[string]time.Time {
 // storedPolicy is the policy in the cache directory.
 type storedPolicy struct {
 	SPIFFEID string               `json:"spiffe_id"` // whom it is for
+	Anchor   string               `json:"anchor"`    // as in state: whose word it is
 	Policy   json.RawMessage      `json:"policy"`
 	Seen     map[string]time.Time `json:"seen,omitempty"`
 }
 
-func (p *policy) stored(id spiffeid.ID) ([]byte, error) {
+func (p *policy) stored(id spiffeid.ID, anchor string) ([]byte, error) {
 	text, err := json.Marshal(p.answer)
 	if err != nil {
 		return nil, fmt.Errorf("encode policy: %w", err)
 	}
-	return json.Marshal(storedPolicy{SPIFFEID: id.String(), Policy: text, Seen: p.seen()})
+	return json.Marshal(storedPolicy{SPIFFEID: id.String(), Anchor: anchor, Policy: text, Seen: p.seen()})
 }
 
-// restoredPolicy reads what stored wrote; nil if it is another workload's.
-func restoredPolicy(data []byte, id spiffeid.ID, now time.Time) (*policy, error) {
+// restoredPolicy reads what stored wrote; nil if it is another workload's, or of a CA with other
+// roots: one that the operator has turned away from must not let plaintext in.
+func restoredPolicy(data []byte, id spiffeid.ID, anchor string, now time.Time) (*policy, error) {
 	var file storedPolicy
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	if file.SPIFFEID != id.String() {
-		return nil, nil //nolint:nilnil // a directory that another identity has used is no failure
+	if file.SPIFFEID != id.String() || file.Anchor != anchor {
+		return nil, nil //nolint:nilnil // a directory that somebody else has used is no failure
 	}
 	a, err := readPolicy(file.Policy)
 	if err != nil {

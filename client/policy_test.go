@@ -101,16 +101,19 @@ func TestAPolicyIsReadAsItWasStored(t *testing.T) {
 	id := mustID("spiffe://example.org/web")
 	p := orders(t, fmt.Sprintf(`{"version":"ab","rules":[{"name":"x","mode":"permissive","plaintext_dial":true}],
 		"overrides":[{"id":"ovr_1","name":"y","side":"dial","expires_at":%q,"reason":"r"}]}`, now.Add(2*time.Hour).Format(time.RFC3339Nano)), now)
-	file := must(p.stored(id))
+	file := must(p.stored(id, "anchor"))
 	later := now.Add(30 * time.Minute)
-	got, err := restoredPolicy(file, id, later)
+	got, err := restoredPolicy(file, id, "anchor", later)
 	if err != nil || got.version() != "ab" || got.rule("x") != (rule{ModePermissive, true}) || !got.overrides[0].ends.Equal(p.overrides[0].ends) {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if other, err := restoredPolicy(file, mustID("spiffe://example.org/other"), later); other != nil || err != nil {
+	if other, err := restoredPolicy(file, mustID("spiffe://example.org/other"), "anchor", later); other != nil || err != nil {
 		t.Errorf("of another identity: %+v, %v", other, err)
 	}
-	if _, err := restoredPolicy(file[:len(file)-1], id, later); err == nil {
+	if other, err := restoredPolicy(file, id, "another", later); other != nil || err != nil {
+		t.Errorf("of other roots: %+v, %v", other, err)
+	}
+	if _, err := restoredPolicy(file[:len(file)-1], id, "anchor", later); err == nil {
 		t.Error("half a file is understood")
 	}
 }
@@ -241,6 +244,7 @@ func TestTheLastKnownPolicyHoldsWhileTheCAIsAway(t *testing.T) {
 		"the file has an unknown mode":         {permissivePolicy, func(file string) { replaceIn(file, "permissive", "generous") }, time.Minute, ModeStrict, FromPolicy, true},
 		"the file is endless":                  {permissivePolicy, func(file string) { os.Truncate(file, maxPolicyFile+1) }, time.Minute, ModeStrict, FromPolicy, true},
 		"the file is that of another identity": {permissivePolicy, func(file string) { replaceIn(file, "example.org/web", "example.org/other") }, time.Minute, ModeStrict, FromPolicy, false},
+		"the file is of a CA with other roots": {permissivePolicy, func(file string) { replaceIn(file, `"anchor":"`, `"anchor":"0`) }, time.Minute, ModeStrict, FromPolicy, false},
 		"the file says that it was seen later": {emergency, func(file string) { replaceIn(file, `"ovr_1":"2000`, `"ovr_1":"2090`) }, 10 * time.Minute, ModePermissive, FromOverride, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -268,6 +272,31 @@ func TestTheLastKnownPolicyHoldsWhileTheCAIsAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestartsDoNotProlongAnOverride has the clock set back by years, by which it has yet to begin.
+func TestRestartsDoNotProlongAnOverride(t *testing.T) {
+	edit, dir := cached(t)
+	inWorld(t, func(w *world) {
+		w.lifetime = 24 * time.Hour
+		w.decree(emergency("b1", "both", time.Now().AddDate(99, 0, 0)))
+		s := w.open(edit)
+		pass(time.Minute)
+		s.Close()
+		w.stop()
+		replaceIn(filepath.Join(dir, policyFile), `"ovr_1":"2000`, `"ovr_1":"2090`)
+		for _, want := range []Mode{ModePermissive, ModePermissive, ModeStrict} {
+			s := w.open(edit)
+			s.Listener(nil, ListenerConfig{Authorize: anyone, Mode: ModePolicy})
+			if mode, from := modeOf(t, s); mode != want {
+				t.Errorf("mode %s from %s, want %s", mode, from, want)
+			}
+			pass(time.Minute)
+			s.Close()
+			pass(40 * time.Minute)
+		}
+		w.up()
+	})
 }
 
 func replaceIn(file, old, new string) {
@@ -302,11 +331,11 @@ func FuzzPolicy(f *testing.F) {
 				t.Errorf("the code is overruled: %+v", v)
 			}
 		}
-		file := must(p.stored(id))
+		file := must(p.stored(id, "anchor"))
 		if len(file) > maxPolicyFile {
 			t.Errorf("%d octets to be stored", len(file))
 		}
-		again, err := restoredPolicy(file, id, now)
+		again, err := restoredPolicy(file, id, "anchor", now)
 		if err != nil {
 			t.Fatalf("what was stored: %v", err)
 		}

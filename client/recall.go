@@ -81,6 +81,7 @@ func (s *Source) recallState(set *settings, now time.Time) learnedState {
 	if st.anchor != anchorOf(set.trust) {
 		s.log.Info("the configured roots have changed: what the cache says of others does not count", "file", stateFile)
 		st.trust, st.bundleUpdated = nil, time.Time{}
+		st.revoked = st.revoked.anew() // the cursor is of the list of another CA, maybe
 	}
 	return st
 }

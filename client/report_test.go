@@ -138,3 +138,25 @@ func TestReportsThatFail(t *testing.T) {
 		})
 	}
 }
+
+func TestReportsOfAFleetWithAnotherPolicyAreSpread(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.complain = func(string, ...any) {} // there are many workloads
+		for range 20 {
+			s := w.open(withJWT)
+			defer s.Listener(nil, ListenerConfig{Authorize: anyone, Mode: ModePolicy}).Close()
+		}
+		pass(2 * pollWait)
+		before := len(w.reported())
+		changed := time.Now()
+		w.decree(permissivePolicy)
+		pass(0)
+		if n := len(w.reported()) - before; n > 5 {
+			t.Errorf("%d reports at one instant", n)
+		}
+		pass(ackSpread)
+		if n := len(w.reported()) - before; n != 20 {
+			t.Errorf("%d reports %s after the change", n, time.Since(changed))
+		}
+	})
+}

@@ -35,7 +35,13 @@ func TestACAThatWasMadeAnew(t *testing.T) {
 					t.Fatalf("status: %+v", st)
 				}
 				before := s.Status().Serial
+				w.change(func() { w.serveWith(serverID, next) })
+				for range 3 {
+					w.revoke(next.sign(leafTemplate("spiffe://example.org/x", 24*time.Hour), newTestKey().Public())[0])
+				}
+				pass(time.Minute)
 				s.Close()
+				polls := len(w.polls)
 				// It is restored from before that, or made anew.
 				restored := original
 				if test.configured {
@@ -52,6 +58,14 @@ func TestACAThatWasMadeAnew(t *testing.T) {
 				st := s.Status()
 				if used := st.Serial == before; used != test.usesCached || !used && st.BundleSequence != 3 || used && st.BundleSequence != 9 {
 					t.Errorf("status: %+v", st)
+				}
+				pass(time.Second)
+				if n := s.Status().RevokedCertificates; n != 3 {
+					t.Errorf("%d are revoked", n)
+				}
+				// The list of another CA is another: a cursor of this one would pass over it.
+				if !test.usesCached && w.polls[polls].RevokedPast != 0 {
+					t.Errorf("revocations are asked for past %d", w.polls[polls].RevokedPast)
 				}
 				if n := book.count("given up for those of the configuration"); n != 1 && test.fallsBack || n != 0 && !test.fallsBack {
 					t.Errorf("log: %s", book.text.String())

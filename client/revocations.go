@@ -123,6 +123,17 @@ func (r *revocations) kept() *revocationList {
 	return l
 }
 
+// anew returns r with a cursor before the beginning: what is revoked stays so, and a CA is asked
+// for all of its own list.
+func (r *revocations) anew() *revocations {
+	if r == nil {
+		return nil
+	}
+	next := *r
+	next.sequence = 0
+	return &next
+}
+
 func keySet(keys []keyID) map[keyID]bool {
 	set := make(map[keyID]bool, len(keys))
 	for _, key := range keys {

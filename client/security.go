@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,8 +14,8 @@ import (
 // ConnSecurity returns how a connection of a [Listener] or a [Dialer] is protected, and with
 // [SecurityMTLS] who is at the other end, as the handshake has verified it. Connections that
 // wrap one are looked through if they have a method NetConn, as those of crypto/tls have. ""
-// is not known: it is no such connection, or its handshake is not over. Treat that as
-// plaintext.
+// is not known: it is no such connection, or its handshake has failed or not begun; for one that
+// is under way it waits. Treat that as plaintext.
 func ConnSecurity(conn net.Conn) (Security, Peer) {
 	w := underneath(conn)
 	if w == nil {
@@ -24,7 +25,7 @@ func ConnSecurity(conn net.Conn) (Security, Peer) {
 		return w.security, Peer{}
 	}
 	leaf := w.peer.Load()
-	if leaf == nil {
+	if leaf == nil || !shaken(conn) {
 		return "", Peer{}
 	}
 	id, err := spiffeid.FromCertificate(leaf)
@@ -32,6 +33,21 @@ func ConnSecurity(conn net.Conn) (Security, Peer) {
 		return "", Peer{} // it was let in, so there is one
 	}
 	return SecurityMTLS, Peer{ID: id, Certificate: leaf}
+}
+
+// shaken reports whether the handshake of a connection is over. The certificate of a peer is
+// verified before the peer proves to have its key (RFC 8446, section 4.4.3).
+func shaken(conn net.Conn) bool {
+	for {
+		switch c := conn.(type) {
+		case *tls.Conn:
+			return c.ConnectionState().HandshakeComplete
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return false
+		}
+	}
 }
 
 // underneath returns the watched end of a connection; nil if it has none.

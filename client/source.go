@@ -41,6 +41,7 @@ type Source struct {
 
 	cancel context.CancelFunc // ends all goroutines
 	group  sync.WaitGroup     // of them
+	saved  sync.Once          // what was left to write when they had ended
 
 	mu            sync.Mutex // guards what follows
 	lastSuccess   time.Time
@@ -117,6 +118,9 @@ func (s *Source) withCause(err error) error {
 func (s *Source) Close() error {
 	s.cancel()
 	s.group.Wait()
+	if s.keeper != nil {
+		s.saved.Do(func() { s.keeper.outcome(s.keeper.save()) })
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

@@ -64,7 +64,7 @@ func newSource(cfg Config) (*Source, error) {
 		}
 	}
 	s := &Source{
-		log: set.log, metrics: set.metrics, pando: set.pando, cache: set.cache, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
+		log: set.log, metrics: shieldedMetrics{set.metrics, set.log}, pando: set.pando, cache: set.cache, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
 		ready: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), recheck: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
 		watchers: make(map[chan Status]func() bool),
@@ -185,6 +185,9 @@ func (s *Source) obtain(ctx context.Context, patient bool) error {
 	var last error
 	for {
 		first, err := s.enrolFirst(ctx)
+		if err == nil {
+			_, err = first.succeeding(s.snapshot.Load()) // or renewed would fail after a success was told
+		}
 		if ctx.Err() == nil {
 			s.pando.attempted(err) // before Open returns
 		}
@@ -230,6 +233,11 @@ func (s *Source) enrolFirst(ctx context.Context) (*snapshot, error) {
 	if again != nil {
 		return nil, also(err, again)
 	}
+	s.mu.Lock()
+	given := *pending
+	given.revoked = pending.revoked.anew() // the cursor is of the list of before
+	s.install(&given, first.obtained)
+	s.mu.Unlock()
 	s.log.Warn("the roots of the cache are given up for those of the configuration", "cached_sequence", pending.trust.sequence,
 		"bundle_sequence", first.trust.sequence, "error", err)
 	return first, nil

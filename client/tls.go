@@ -93,7 +93,7 @@ func (s *Source) admit(state *tls.ConnectionState, usage x509.ExtKeyUsage, autho
 	if err != nil {
 		return nil, fmt.Errorf("pando client: peer: %w", err)
 	}
-	if err := authorize(Peer{ID: id, Certificate: certs[0]}); err != nil {
+	if err := s.allows(authorize, Peer{ID: id, Certificate: certs[0]}); err != nil {
 		return nil, fmt.Errorf("pando client: peer %s: %w", id, err)
 	}
 	return chain, nil
