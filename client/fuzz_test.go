@@ -280,12 +280,12 @@ func (c *piecemeal) Read(b []byte) (int, error) {
 func FuzzPolicyFile(f *testing.F) {
 	id := must(spiffeid.Parse("spiffe://example.org/web"))
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.Add(must(newPolicy(must(readPolicy([]byte(permissivePolicy))), nil, now).stored(id)))
-	f.Add([]byte(`{"spiffe_id":"spiffe://example.org/web","policy":{"version":"a","overrides":[{"id":"o","side":"both",` +
+	f.Add(must(newPolicy(must(readPolicy([]byte(permissivePolicy))), nil, now).stored(id, "anchor")))
+	f.Add([]byte(`{"spiffe_id":"spiffe://example.org/web","anchor":"anchor","policy":{"version":"a","overrides":[{"id":"o","side":"both",` +
 		`"expires_at":"9999-12-31T23:59:59Z"}]},"seen":{"o":"9999-12-31T23:59:59Z"}}`))
 	f.Add([]byte(`{"spiffe_id":"spiffe://example.org/other","policy":null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := restoredPolicy(text, id, now)
+		p, err := restoredPolicy(text, id, "anchor", now)
 		if err != nil || p == nil {
 			return
 		}

@@ -53,27 +53,6 @@ func (m shieldedMetrics) shield(tell func()) {
 	}
 }
 
-// shieldedMetrics is Metrics whose panic in a handshake is logged: that may be in a goroutine of
-// a [Listener], or of an [net/http.Transport].
-type shieldedMetrics struct {
-	Metrics
-	log *slog.Logger
-}
-
-func (m shieldedMetrics) Handshake(h Handshake) {
-	m.tell(func() { m.Metrics.Handshake(h) })
-}
-
-func (m shieldedMetrics) Connection(c Connection) {
-	m.tell(func() { m.Metrics.Connection(c) })
-}
-
-func (m shieldedMetrics) tell(hook func()) {
-	if err := shielded(hook); err != nil {
-		m.log.Error("hook failed", "hook", "Metrics", "error", err)
-	}
-}
-
 // allows asks an Authorizer. One that panics has refused: a name that it did not expect must
 // not end the program, from whichever goroutine the handshake is made in.
 func (s *Source) allows(authorize Authorizer, peer Peer) (err error) {

@@ -64,7 +64,7 @@ func newSource(cfg Config) (*Source, error) {
 		}
 	}
 	s := &Source{
-		log: set.log, metrics: shieldedMetrics{set.metrics, set.log}, pando: set.pando, cache: set.cache, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
+		log: set.log, metrics: set.metrics, pando: set.pando, cache: set.cache, configured: set.trust, want: set.want, presentExpired: cfg.PresentExpired,
 		ready: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), recheck: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
 		watchers: make(map[chan Status]func() bool),
