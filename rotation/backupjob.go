@@ -50,7 +50,7 @@ func BackupJob(cfg BackupConfig) (Job, error) {
 		Do: func(ctx context.Context, _ store.Fence, now time.Time) error {
 			_, age, err := cfg.Milestones.Milestone(ctx, store.MilestoneBackupJob)
 			switch {
-			case err == nil && age < recent:
+			case err == nil && age >= 0 && age < recent: // below 0, the clock of the database was set back
 				return nil // another replica was first
 			case err != nil && !errors.Is(err, store.ErrNotFound):
 				return err

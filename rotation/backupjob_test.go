@@ -80,8 +80,13 @@ func TestBackupJob(t *testing.T) {
 			t.Errorf("after one that failed: %v, %q", err, made)
 		}
 		time.Sleep(time.Hour)
+		last.at = time.Now().Add(365 * 24 * time.Hour)
+		if err := a(); err != nil || len(made) != 5 {
+			t.Errorf("after the clock of the database was ahead: %v, %q", err, made)
+		}
+		time.Sleep(time.Hour)
 		last.fails = errInjected
-		if err := a(); !errors.Is(err, errInjected) || len(made) != 4 {
+		if err := a(); !errors.Is(err, errInjected) || len(made) != 5 {
 			t.Errorf("when it is not known whether one was made: %v, %q", err, made)
 		}
 	})

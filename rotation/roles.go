@@ -95,6 +95,9 @@ func (v *view) drainEnd(a *authority, p Policy, facts *store.Facts) time.Time {
 		return time.Time{}
 	}
 	end := a.StateSince.Add(p.drain())
+	if !facts.RestoredAt.IsZero() { // as in drainGate
+		end = later(end, facts.RestoredAt.Add(p.LongestLeaf))
+	}
 	for _, issuer := range v.leansOn(a) {
 		end = later(end, facts.Issuers[issuer].NotAfter)
 	}

@@ -50,6 +50,16 @@ func TestRoles(t *testing.T) {
 		}, want: []rotation.RoleStatus{
 			phase(steadyRoot, rotation.PhaseDraining, 0, 300*time.Hour+10*time.Minute), phase(steadyIssuer, rotation.PhaseDraining, 0, 300*time.Hour+10*time.Minute),
 		}},
+		"a restore puts retirement off": {phase: "rotating", change: func(_ *store.Generation, f *store.Facts) {
+			f.RestoredAt = at(20 * time.Hour)
+		}, want: []rotation.RoleStatus{
+			phase(steadyRoot, rotation.PhaseDraining, 0, 44*time.Hour+10*time.Minute), phase(steadyIssuer, rotation.PhaseDraining, 0, 44*time.Hour+10*time.Minute),
+		}},
+		"a restore long ago puts nothing off": {phase: "rotating", change: func(_ *store.Generation, f *store.Facts) {
+			f.RestoredAt = at(-20 * time.Hour)
+		}, want: []rotation.RoleStatus{
+			phase(steadyRoot, rotation.PhaseDraining, 0, drained), phase(steadyIssuer, rotation.PhaseDraining, 0, drained),
+		}},
 		"nobody knows what is left": {phase: "rotating", nothing: true, want: []rotation.RoleStatus{
 			phase(steadyRoot, rotation.PhaseDraining, 0, 0), phase(steadyIssuer, rotation.PhaseDraining, 0, 0),
 		}},

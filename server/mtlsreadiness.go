@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -60,6 +61,9 @@ func (s *Service) ListMTLSReadiness(ctx context.Context, caller policy.Caller, f
 	if err := s.refreshMTLS(ctx, now); err != nil {
 		return nil, err
 	}
+	if q.restored, err = s.restoredAt(ctx, now); err != nil {
+		return nil, err
+	}
 	q.overrides = s.mtls.state.Load().inForce(now)
 	q.reports = s.mtlsStore
 	return q.page(ctx)
@@ -72,7 +76,24 @@ type readinessQuery struct {
 	pattern   mtls.Pattern // zero: all
 	overrides []mtls.Override
 	from, now time.Time
+	restored  time.Time // zero: never
 	limit     int
+}
+
+// restoredAt is when the database was restored from a backup last; zero: never. What was reported
+// between the backup and then is lost, so that nothing from before is observed.
+func (s *Service) restoredAt(ctx context.Context, now time.Time) (time.Time, error) {
+	if s.milestones == nil {
+		return time.Time{}, nil
+	}
+	_, age, err := s.milestones.Milestone(ctx, store.MilestoneRestore)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("look for a restore: %w", err)
+	}
+	return now.Add(-age), nil
 }
 
 func (s *Service) readinessQuery(f MTLSReadinessFilter, now time.Time) (*readinessQuery, error) {
@@ -139,8 +160,12 @@ func (q *readinessQuery) page(ctx context.Context) (*MTLSReadinessPage, error) {
 					return nil, err
 				}
 			}
+			since := r.ObservedSince
+			if since.Before(q.restored) {
+				since = q.restored
+			}
 			at.seen = append(at.seen, mtls.Observation{
-				Mode: mtls.Mode(r.Mode), Since: r.ObservedSince, Until: r.NotAfter, LastMTLS: r.LastMTLS, LastPlaintext: r.LastPlaintext,
+				Mode: mtls.Mode(r.Mode), Since: since, Until: r.NotAfter, LastMTLS: r.LastMTLS, LastPlaintext: r.LastPlaintext,
 			})
 		}
 		if len(rows) < q.rows.Limit {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"slices"
 	"strings"
@@ -122,7 +123,7 @@ const (
 	// reportTimeout bounds each, and reportWaiting the rows that wait while the database is slow.
 	reportTimeout = 10 * time.Second
 	reportWaiting = 50_000
-	// reportRemembered is how many instances are known to have reported, and reportFull for how
+	// reportRemembered is how many instances are known by what they report on, and reportFull for how
 	// long an identity with too many is not counted again.
 	reportRemembered = 200_000
 	reportFull       = time.Minute
@@ -132,9 +133,10 @@ const (
 type reporter struct {
 	store store.MTLSReports
 	log   *slog.Logger
-	more  chan struct{}                        // has something when open has grown
-	known *lru.Cache[reportInstance, struct{}] // that have rows
-	full  *lru.Cache[string, time.Time]        // until when a SPIFFE ID is not counted again
+	more  chan struct{} // has something when open has grown
+	seed  maphash.Seed
+	known *lru.Cache[reportInstance, uint64] // that have rows, with the hash of the names of the last ones
+	full  *lru.Cache[string, time.Time]      // until when a SPIFFE ID is not counted again
 
 	mu      sync.Mutex
 	open    []*reports // wait to be written
@@ -145,6 +147,20 @@ type reporter struct {
 // reportInstance is one program that runs.
 type reportInstance struct{ spiffeID, instance string }
 
+func instanceOf(rows []store.MTLSReport) reportInstance {
+	return reportInstance{rows[0].SPIFFEID, rows[0].Instance}
+}
+
+// names is a hash of the names of the listeners.
+func (r *reporter) names(rows []store.MTLSReport) uint64 {
+	names := make([]string, len(rows))
+	for i := range rows {
+		names[i] = rows[i].Listener
+	}
+	slices.Sort(names)
+	return maphash.String(r.seed, strings.Join(names, "\n"))
+}
+
 // reports is one report on its way. What err is stands once done is closed.
 type reports struct {
 	rows []store.MTLSReport
@@ -153,7 +169,7 @@ type reports struct {
 }
 
 func newReporter(to store.MTLSReports, log *slog.Logger) *reporter {
-	known, err := lru.New[reportInstance, struct{}](reportRemembered)
+	known, err := lru.New[reportInstance, uint64](reportRemembered)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
@@ -161,7 +177,7 @@ func newReporter(to store.MTLSReports, log *slog.Logger) *reporter {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &reporter{store: to, log: log, more: make(chan struct{}, 1), known: known, full: full}
+	return &reporter{store: to, log: log, more: make(chan struct{}, 1), seed: maphash.MakeSeed(), known: known, full: full}
 }
 
 // write returns once the rows, all of one instance, are durable.
@@ -169,7 +185,7 @@ func (r *reporter) write(ctx context.Context, rows []store.MTLSReport) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := r.admit(ctx, reportInstance{rows[0].SPIFFEID, rows[0].Instance}, rows[0].ReportedAt); err != nil {
+	if err := r.admit(ctx, rows); err != nil {
 		return err
 	}
 	one := &reports{rows: rows, done: make(chan struct{})}
@@ -184,11 +200,12 @@ func (r *reporter) write(ctx context.Context, rows []store.MTLSReport) error {
 	}
 }
 
-// admit refuses a new instance of an identity that has too many reports already: a program that
-// draws its name anew for each could fill the database. Instances that restart for long may come
-// to that too; their rows go with time.
-func (r *reporter) admit(ctx context.Context, instance reportInstance, now time.Time) error {
-	if r.known.Contains(instance) {
+// admit refuses what may make new rows of an identity that has too many already: a program that
+// draws its name, or those of its listeners, anew for each report could fill the database. Instances
+// that restart for long may come to that too; their rows go with time.
+func (r *reporter) admit(ctx context.Context, rows []store.MTLSReport) error {
+	instance, now := instanceOf(rows), rows[0].ReportedAt
+	if names, ok := r.known.Get(instance); ok && names == r.names(rows) {
 		return nil
 	}
 	tooMany := &Error{
@@ -264,7 +281,7 @@ func (r *reporter) writeAll(ctx context.Context) {
 		}
 		for _, one := range batch {
 			if one.err = err; err == nil {
-				r.known.Add(reportInstance{one.rows[0].SPIFFEID, one.rows[0].Instance}, struct{}{})
+				r.known.Add(instanceOf(one.rows), r.names(one.rows))
 			}
 			close(one.done)
 		}

@@ -227,14 +227,16 @@ func TestReportsHaveABucketOfTheirOwn(t *testing.T) {
 	}
 }
 
-// full is a store with as many reports of each identity as may be.
+// full is a store with as many reports of each identity as may be, once it was asked for room times.
 type full struct {
 	server.MTLSStore
-	asked int
+	asked, room int
 }
 
 func (s *full) CountMTLSReports(_ context.Context, _ string, limit int) (int, error) {
-	s.asked++
+	if s.asked++; s.asked <= s.room {
+		return 0, nil
+	}
 	return limit, nil
 }
 

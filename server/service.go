@@ -61,7 +61,7 @@ type Config struct {
 	Orders    Orders    // none: steps are not taken by hand
 	Incidents Incidents // none: there are no incidents to show
 
-	Milestones Milestones // none: it is not told when the last backup was made
+	Milestones Milestones // none: it is not told when the last backup was made, nor whether the database was restored
 
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody

@@ -3,6 +3,8 @@ package store_test
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +120,45 @@ func TestVerifierJudgesAnything(t *testing.T) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+// TestRowsThatAreVouchedForMeanwhile: who reads in pages has read some rows before there was one that
+// vouches for them.
+func TestRowsThatAreVouchedForMeanwhile(t *testing.T) {
+	loose := make([]store.Audit, 5)
+	for i := range loose {
+		loose[i] = store.Audit{Seq: int64(i + 1), At: time.UnixMicro(0), Target: strconv.Itoa(i)}
+	}
+	chained := store.AddToChain(store.AuditHead{}, loose[:4], []int64{6, 7}, []store.Audit{{Target: "a"}})
+	for before := range 6 { // so many were read without a link; the fifth row is loose for good
+		rows := slices.Clone(loose)
+		for i := before; i < 4; i++ {
+			rows[i].Link = 1
+		}
+		verify := func(rows []store.Audit) (store.AuditSummary, error) {
+			var verifier store.AuditVerifier
+			for _, a := range slices.Concat(rows, chained) {
+				if err := verifier.Add(&a); err != nil {
+					return store.AuditSummary{}, err
+				}
+			}
+			return verifier.End()
+		}
+		want := store.AuditSummary{Rows: 7, Covered: 4, Loose: 1, First: 5, Head: chained[1].Head()}
+		if got, err := verify(rows); err != nil || got != want {
+			t.Errorf("%d read before: %+v, %v, want %+v", before, got, err, want)
+		}
+		for i := range 4 {
+			changed := slices.Clone(rows)
+			changed[i].Target = "another"
+			if _, err := verify(changed); err == nil {
+				t.Errorf("%d read before, row %d changed: it fits", before, i+1)
+			}
+			if _, err := verify(slices.Delete(slices.Clone(rows), i, i+1)); err == nil {
+				t.Errorf("%d read before, row %d taken out: it fits", before, i+1)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // AuditMisfit is what does not fit in a chain of audit rows.
@@ -43,9 +44,14 @@ type AuditVerifier struct {
 	known   bool // Known has been met
 	rows    int
 	covered int
-	pending map[int64]*covered // by the link of the row that is to vouch for them
-	loose   covered
+	pending map[int64][]Audit // by the link of the row that is to vouch for them
+	loose   []Audit           // the first ones without a link; a row to come may vouch for them
+	beyond  covered           // those behind them: see maxLoose
 }
+
+// maxLoose is how many rows without a link are held, some 50 MB; further ones are counted. A row
+// that vouches does so for a tenth of that.
+const maxLoose = 100_000
 
 // AuditSummary is what a chain that fits consists of.
 type AuditSummary struct {
@@ -87,24 +93,25 @@ func (v *AuditVerifier) Add(a *Audit) error {
 // addUnhashed takes a row of an earlier release.
 func (v *AuditVerifier) addUnhashed(a *Audit) error {
 	switch {
+	case a.Link == 0 && (len(v.loose) == maxLoose || v.beyond.rows > 0):
+		v.beyond.add(a)
+		return nil
 	case a.Link == 0:
-		v.loose.add(a)
+		v.loose = append(v.loose, *a)
 		return nil
 	case a.Link <= v.head.Link:
 		return misfit(a, "it has no hash, and no row that vouches for it: it was put in, or its hash was taken away")
 	}
 	if v.pending == nil {
-		v.pending = make(map[int64]*covered)
+		v.pending = make(map[int64][]Audit)
 	}
-	if v.pending[a.Link] == nil {
-		v.pending[a.Link] = newCovered()
-	}
-	v.pending[a.Link].add(a)
+	v.pending[a.Link] = append(v.pending[a.Link], *a)
 	v.covered++
 	return nil
 }
 
-// checkCover compares what a row vouches for with what was found.
+// checkCover compares what a row vouches for with what was found. Rows are read in pages: those that
+// were read before the row that vouches was written had no link then, and are the oldest of all.
 func (v *AuditVerifier) checkCover(a *Audit) error {
 	found := v.pending[a.Link]
 	delete(v.pending, a.Link)
@@ -112,10 +119,22 @@ func (v *AuditVerifier) checkCover(a *Audit) error {
 	case a.Action != ActionCover && found == nil:
 		return nil
 	case a.Action != ActionCover:
-		return &AuditMisfit{Seq: found.first, Link: a.Link, Why: "it has no hash, and no row that vouches for it: it was put in, or its hash was taken away"}
-	case found == nil || !maps.Equal(found.detail(), a.Detail):
+		return &AuditMisfit{Seq: found[0].Seq, Link: a.Link, Why: "it has no hash, and no row that vouches for it: it was put in, or its hash was taken away"}
+	}
+	before := 0
+	if rows, err := strconv.Atoi(a.Detail["rows"]); err == nil {
+		before = min(max(rows-len(found), 0), len(v.loose))
+	}
+	sum := newCovered()
+	for _, part := range [][]Audit{v.loose[:before], found} {
+		for i := range part {
+			sum.add(&part[i])
+		}
+	}
+	if !maps.Equal(sum.detail(), a.Detail) {
 		return misfit(a, "a row from %s to %s that it vouches for was changed, taken out or put in", a.Detail["first"], a.Detail["last"])
 	}
+	v.loose, v.covered = v.loose[before:], v.covered+before
 	return nil
 }
 
@@ -135,12 +154,16 @@ func (v *AuditVerifier) meet(a *Audit) error {
 // head that was noted was not met, or rows name one that vouches for them and that is not there.
 func (v *AuditVerifier) End() (AuditSummary, error) {
 	for _, link := range slices.Sorted(maps.Keys(v.pending)) {
-		return AuditSummary{}, &AuditMisfit{Seq: v.pending[link].first, Link: link, Why: "the row that vouches for it is missing"}
+		return AuditSummary{}, &AuditMisfit{Seq: v.pending[link][0].Seq, Link: link, Why: "the row that vouches for it is missing"}
 	}
 	if v.Known != nil && !v.known {
 		return AuditSummary{}, &AuditMisfit{Link: v.Known.Link, Why: fmt.Sprintf("the head that was noted is missing: the chain ends at link %d", v.head.Link)}
 	}
-	return AuditSummary{Rows: v.rows, Covered: v.covered, Loose: v.loose.rows, First: v.loose.first, Head: v.head}, nil
+	first := v.beyond.first
+	if len(v.loose) > 0 {
+		first = v.loose[0].Seq
+	}
+	return AuditSummary{Rows: v.rows, Covered: v.covered, Loose: len(v.loose) + v.beyond.rows, First: first, Head: v.head}, nil
 }
 
 func misfit(a *Audit, format string, args ...any) error {

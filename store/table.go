@@ -54,6 +54,8 @@ type Snapshots interface {
 
 // Snapshot is all tables as of one moment. It is not safe for concurrent use.
 type Snapshot interface {
+	// Schema is the version of the schema, which may be newer than this binary.
+	Schema(ctx context.Context) (int64, error)
 	// Count returns how many rows Each calls each for.
 	Count(ctx context.Context, t *Table, after time.Time) (int64, error)
 	// Each calls each for every row, in no order; of a table that Expires, for those that end

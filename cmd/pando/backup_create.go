@@ -97,7 +97,7 @@ func (f *backupCreateFlags) create(ctx context.Context, io stdio, now time.Time)
 		return nil, fmt.Errorf("%s is there already; --force replaces it", f.out)
 	case errors.Is(err, backup.ErrNoCA):
 		return nil, errNoCA
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrSchemaNew):
 		return nil, describeDatabase(err)
 	case err != nil:
 		return nil, err

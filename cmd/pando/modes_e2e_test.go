@@ -102,7 +102,7 @@ func serveModes(t *testing.T, source *client.Source) string {
 		Handler:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }),
 		ConnContext: client.ConnContext,
 	}
-	go web.Serve(listener) //nolint:errcheck // it ends with the test
+	go web.Serve(listener) // it ends with the test
 	t.Cleanup(func() { web.Close() })
 	return inner.Addr().String()
 }

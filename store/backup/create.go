@@ -21,7 +21,7 @@ import (
 // Config says what a backup is made of, and where to.
 type Config struct {
 	Store   store.Snapshots // required
-	Schema  int64           // of the store; required
+	Schema  int64           // that this binary knows; required
 	Engine  string          // postgres or sqlite, for the header
 	Pando   string          // version of the program, for the header
 	Records Records         // required
@@ -51,7 +51,8 @@ type Summary struct {
 var ErrNoCA = errors.New("the database holds no CA")
 
 // Create makes a backup, and reads it back. When it returns nil, the file is durable and has been
-// read, decrypted and compared. It is readable by its owner only.
+// read, decrypted and compared. It is readable by its owner only. It returns ErrNoCA, and
+// store.ErrSchemaNew when the database has been migrated by a newer binary.
 func Create(ctx context.Context, cfg Config, now time.Time) (*Summary, error) {
 	if err := replaceable(cfg.Path, cfg.Replace); err != nil {
 		return nil, err
@@ -119,6 +120,13 @@ func (c *creation) write(ctx context.Context) error {
 }
 
 func (c *creation) snapshot(ctx context.Context, s store.Snapshot, to *encoder) error {
+	schema, err := s.Schema(ctx)
+	switch {
+	case err != nil:
+		return err
+	case schema > c.Schema: // it may have tables and columns that would be left out
+		return fmt.Errorf("schema %d, this is %d: %w", schema, c.Schema, store.ErrSchemaNew)
+	}
 	tables, after := store.TablesAt(c.Schema), c.Records.after(c.now)
 	h, err := c.header(ctx, s, tables, after)
 	if err != nil {

@@ -2,17 +2,20 @@ package backup_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/pando-ca/pando/store"
+	"github.com/pando-ca/pando/store/backup"
 	"github.com/pando-ca/pando/store/postgres"
 	"github.com/pando-ca/pando/store/sqlite"
 	"github.com/pando-ca/pando/store/storetest/pgtest"
@@ -94,4 +97,19 @@ func columns(t *testing.T, driver, name, query string) (all []string) {
 		t.Fatal(fmt.Errorf("%d columns: %w", len(all), rows.Err()))
 	}
 	return all
+}
+
+// TestABinaryThatIsBehindMakesNoBackup: it would leave out what a newer one has added, and call the
+// backup good.
+func TestABinaryThatIsBehindMakesNoBackup(t *testing.T) {
+	for _, engine := range []string{"sqlite", "postgres"} {
+		lock, _, _ := keys(t)
+		s := empty(t, engine)
+		newWorld(t, s)
+		cfg := config(t, s, lock)
+		cfg.Schema--
+		if _, err := backup.Create(t.Context(), cfg, time.Now()); !errors.Is(err, store.ErrSchemaNew) {
+			t.Errorf("%s: %v, want %v", engine, err, store.ErrSchemaNew)
+		}
+	}
 }

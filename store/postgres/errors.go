@@ -13,6 +13,7 @@ import (
 // SQLSTATE codes that are told apart (PostgreSQL manual, appendix A).
 const (
 	codeReadOnly        = "25006"
+	codeIdle            = "25P03" // the transaction was ended, for this process was stopped: see session.sql
 	codeForeignKey      = "23503"
 	codeUnique          = "23505"
 	codeCheck           = "23514" // also: no partition for the row
@@ -53,7 +54,7 @@ func classify(op string, err error) error {
 		return fmt.Errorf("%s: %w: %w", op, store.ErrExists, err)
 	case server.Code == codeForeignKey:
 		return fmt.Errorf("%s: %w: %w", op, store.ErrNotFound, err)
-	case server.Code == codeReadOnly, server.Code == codeLockUnavailable:
+	case server.Code == codeReadOnly, server.Code == codeIdle, server.Code == codeLockUnavailable:
 		return fmt.Errorf("%s: %w: %w", op, store.ErrUnavailable, err)
 	case server.Code[:2] == "22":
 		return fmt.Errorf("%s: %w: %w", op, store.ErrInvalid, err)

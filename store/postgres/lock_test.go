@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pando-ca/pando/store"
+	"github.com/pando-ca/pando/store/postgres"
 	"github.com/pando-ca/pando/store/storetest"
 )
 
@@ -144,5 +145,19 @@ func TestAStoppedChangeHoldsUpNoInsertion(t *testing.T) {
 	}
 	if err := <-revoked; err != nil {
 		t.Errorf("the change gives %v", err)
+	}
+}
+
+// A replica that is stopped while it commits a change loses the lock after a while, and its change:
+// it may be tried again.
+func TestAStoppedChangeIsGivenUp(t *testing.T) {
+	s := open(t, migrated(t))
+	err := postgres.Stop(t.Context(), s, func() { // until another change has got the lock
+		if err := s.BlockKey(t.Context(), [32]byte{1}, storetest.Now(), storetest.NewAudit("key.block", "k")); err != nil {
+			t.Error(err)
+		}
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the change that was stopped gives %v, want %v", err, store.ErrUnavailable)
 	}
 }

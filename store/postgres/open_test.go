@@ -83,6 +83,28 @@ func TestOpenOverrulesCommitsThatAreNotDurable(t *testing.T) {
 	}
 }
 
+// TestAStoppedReplicaLosesItsLocks, unless the administrator has chosen for how long it has them.
+func TestAStoppedReplicaLosesItsLocks(t *testing.T) {
+	for chosen, want := range map[string]string{"0": "20s", "5s": "5s"} {
+		url := migrated(t)
+		conn := connect(t, url)
+		var database string
+		if err := conn.QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Exec(t.Context(), "ALTER DATABASE "+database+" SET idle_in_transaction_session_timeout = '"+chosen+"'"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := postgres.Setting(t.Context(), open(t, url), "idle_in_transaction_session_timeout")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("with %s it is %s, want %s", chosen, got, want)
+		}
+	}
+}
+
 func TestOpenRefusesAURLThatIsNone(t *testing.T) {
 	if _, err := postgres.Open(t.Context(), postgres.Config{URL: "postgres://a:secret@[::1"}); err == nil {
 		t.Error("Open of a malformed URL: no error")

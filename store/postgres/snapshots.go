@@ -35,6 +35,12 @@ type snapshot struct{ tx pgx.Tx }
 
 var _ store.Snapshot = snapshot{}
 
+// Schema implements [store.Snapshot].
+func (s snapshot) Schema(ctx context.Context) (version int64, err error) {
+	err = s.tx.QueryRow(ctx, snapshotSchemaSQL).Scan(&version)
+	return version, classify("read schema version", err)
+}
+
 // Count implements [store.Snapshot].
 func (s snapshot) Count(ctx context.Context, t *store.Table, after time.Time) (n int64, err error) {
 	condition, args := conditionOf(t, after)

@@ -242,6 +242,8 @@ var (
 	snapshotCountSQL string
 	//go:embed queries/snapshot_read.sql
 	snapshotReadSQL string
+	//go:embed queries/snapshot_schema.sql
+	snapshotSchemaSQL string
 	//go:embed queries/token.sql
 	tokenSQL string
 	//go:embed queries/token_insert.sql

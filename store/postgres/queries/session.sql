@@ -11,5 +11,8 @@ SELECT
     set_config('tcp_keepalives_interval', '5', false),
     set_config('tcp_keepalives_count', '3', false),
     set_config('tcp_user_timeout', '20000', false),
+    -- One that is stopped answers TCP all the same: its kernel does. In the middle of a transaction
+    -- it holds the lock of the audit, for which every change waits, or of insertions.
+    CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0' THEN set_config('idle_in_transaction_session_timeout', '20000', false) END,
     set_config('plan_cache_mode', 'force_generic_plan', false),
     set_config('jit', 'off', false)

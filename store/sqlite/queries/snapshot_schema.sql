@@ -1,0 +1,1 @@
+SELECT coalesce(max(version_id), 0) FROM schema_version WHERE is_applied
