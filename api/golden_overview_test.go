@@ -34,6 +34,8 @@ func (spreading) Progress(time.Time) *server.RotationProgress {
 // TestGoldenOverview compares what those are told who watch.
 func TestGoldenOverview(t *testing.T) {
 	doors := apitest.New(t, apitest.Options{Progress: spreading{}, Jobs: oneJob{}})
+	call(t, doors.GRPC(t, apitest.Operator), apiv1.MTLSService_StartMTLSOverride_FullMethodName,
+		&apiv1.StartMTLSOverrideRequest{Pattern: "/ns/prod/**", Reason: "a partner without certificates"}, &apiv1.MTLSOverride{})
 	appendAudits(t, doors)
 	if err := doors.Service.RefreshFigures(t.Context(), store.Fence{}, time.Now()); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pando-ca/pando/ca"
+	"github.com/pando-ca/pando/ca/mtls"
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/store"
 )
@@ -67,6 +68,7 @@ type Overview struct {
 	Recent    int // of these, those that were issued in the minute before CountedAt, by all replicas
 
 	Incidents  []IncidentOverview // the open ones
+	Overrides  []mtls.Override    // in force: they let plaintext in
 	Failing    []JobStatus        // jobs of this replica whose last run failed
 	LastBackup time.Time          // zero: none that is known
 	Audits     []AuditRow         // the newest first
@@ -118,6 +120,7 @@ func (s *Service) Overview(ctx context.Context, caller policy.Caller, audits int
 	}
 	figures := s.Figures()
 	o.count(figures)
+	o.Overrides, _ = s.MTLSOverridesInForce()
 	o.Incidents = incidentsAtAGlance(set.Incidents(), figures)
 	if s.jobs != nil {
 		o.Failing = failing(s.jobs.Status(now))

@@ -6381,7 +6381,9 @@ type Overview struct {
 	// When the last good backup was made; unset: none is known.
 	LastBackup *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_backup,json=lastBackup,proto3" json:"last_backup,omitempty"`
 	// The latest changes, the newest first.
-	Audit         []*AuditRow `protobuf:"bytes,18,rep,name=audit,proto3" json:"audit,omitempty"`
+	Audit []*AuditRow `protobuf:"bytes,18,rep,name=audit,proto3" json:"audit,omitempty"`
+	// The overrides in force, which let plaintext in.
+	Overrides     []*EffectiveMTLSOverride `protobuf:"bytes,19,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6538,6 +6540,13 @@ func (x *Overview) GetLastBackup() *timestamppb.Timestamp {
 func (x *Overview) GetAudit() []*AuditRow {
 	if x != nil {
 		return x.Audit
+	}
+	return nil
+}
+
+func (x *Overview) GetOverrides() []*EffectiveMTLSOverride {
+	if x != nil {
+		return x.Overrides
 	}
 	return nil
 }
@@ -7540,7 +7549,7 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\tlast_mtls\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastMtls\x12A\n" +
 	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext\"*\n" +
 	"\x12GetOverviewRequest\x12\x14\n" +
-	"\x05audit\x18\x01 \x01(\x05R\x05audit\"\xcc\x05\n" +
+	"\x05audit\x18\x01 \x01(\x05R\x05audit\"\x8b\x06\n" +
 	"\bOverview\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x12\x16\n" +
@@ -7564,7 +7573,8 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\afailing\x18\x10 \x03(\v2\r.pando.v1.JobR\afailing\x12;\n" +
 	"\vlast_backup\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"lastBackup\x12(\n" +
-	"\x05audit\x18\x12 \x03(\v2\x12.pando.v1.AuditRowR\x05audit\"\xdb\x01\n" +
+	"\x05audit\x18\x12 \x03(\v2\x12.pando.v1.AuditRowR\x05audit\x12=\n" +
+	"\toverrides\x18\x13 \x03(\v2\x1f.pando.v1.EffectiveMTLSOverrideR\toverrides\"\xdb\x01\n" +
 	"\fRoleOverview\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x129\n" +
@@ -7873,109 +7883,110 @@ var file_v1_pando_proto_depIdxs = []int32{
 	48,  // 95: pando.v1.Overview.failing:type_name -> pando.v1.Job
 	96,  // 96: pando.v1.Overview.last_backup:type_name -> google.protobuf.Timestamp
 	62,  // 97: pando.v1.Overview.audit:type_name -> pando.v1.AuditRow
-	96,  // 98: pando.v1.RoleOverview.entered_at:type_name -> google.protobuf.Timestamp
-	96,  // 99: pando.v1.RoleOverview.ends_at:type_name -> google.protobuf.Timestamp
-	96,  // 100: pando.v1.RoleOverview.due_at:type_name -> google.protobuf.Timestamp
-	96,  // 101: pando.v1.AuthorityOverview.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 102: pando.v1.AuthorityOverview.not_after:type_name -> google.protobuf.Timestamp
-	96,  // 103: pando.v1.AuthorityOverview.state_since:type_name -> google.protobuf.Timestamp
-	96,  // 104: pando.v1.AuthorityOverview.opens_at:type_name -> google.protobuf.Timestamp
-	96,  // 105: pando.v1.ProfileOverview.earliest:type_name -> google.protobuf.Timestamp
-	96,  // 106: pando.v1.IncidentOverview.starts_at:type_name -> google.protobuf.Timestamp
-	96,  // 107: pando.v1.IncidentOverview.deadline:type_name -> google.protobuf.Timestamp
-	1,   // 108: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,   // 109: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,   // 110: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,   // 111: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,   // 112: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,   // 113: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,   // 114: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19,  // 115: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20,  // 116: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15,  // 117: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16,  // 118: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22,  // 119: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24,  // 120: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26,  // 121: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29,  // 122: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30,  // 123: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32,  // 124: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33,  // 125: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34,  // 126: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35,  // 127: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36,  // 128: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44,  // 129: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46,  // 130: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39,  // 131: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40,  // 132: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41,  // 133: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49,  // 134: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51,  // 135: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	60,  // 136: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
-	85,  // 137: pando.v1.OverviewService.GetOverview:input_type -> pando.v1.GetOverviewRequest
-	12,  // 138: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53,  // 139: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54,  // 140: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55,  // 141: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57,  // 142: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58,  // 143: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	67,  // 144: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
-	69,  // 145: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
-	70,  // 146: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
-	72,  // 147: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
-	74,  // 148: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
-	75,  // 149: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
-	76,  // 150: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
-	80,  // 151: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
-	83,  // 152: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
-	1,   // 153: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,   // 154: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,   // 155: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,   // 156: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10,  // 157: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14,  // 158: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21,  // 159: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14,  // 160: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17,  // 161: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23,  // 162: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25,  // 163: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27,  // 164: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28,  // 165: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31,  // 166: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37,  // 167: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 168: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 169: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 170: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 171: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45,  // 172: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47,  // 173: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37,  // 174: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43,  // 175: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42,  // 176: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50,  // 177: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48,  // 178: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	61,  // 179: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
-	86,  // 180: pando.v1.OverviewService.GetOverview:output_type -> pando.v1.Overview
-	13,  // 181: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52,  // 182: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52,  // 183: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56,  // 184: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	97,  // 185: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59,  // 186: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	68,  // 187: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
-	66,  // 188: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
-	97,  // 189: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
-	73,  // 190: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
-	71,  // 191: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
-	71,  // 192: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
-	77,  // 193: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
-	81,  // 194: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
-	97,  // 195: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
-	153, // [153:196] is the sub-list for method output_type
-	110, // [110:153] is the sub-list for method input_type
-	110, // [110:110] is the sub-list for extension type_name
-	110, // [110:110] is the sub-list for extension extendee
-	0,   // [0:110] is the sub-list for field type_name
+	79,  // 98: pando.v1.Overview.overrides:type_name -> pando.v1.EffectiveMTLSOverride
+	96,  // 99: pando.v1.RoleOverview.entered_at:type_name -> google.protobuf.Timestamp
+	96,  // 100: pando.v1.RoleOverview.ends_at:type_name -> google.protobuf.Timestamp
+	96,  // 101: pando.v1.RoleOverview.due_at:type_name -> google.protobuf.Timestamp
+	96,  // 102: pando.v1.AuthorityOverview.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 103: pando.v1.AuthorityOverview.not_after:type_name -> google.protobuf.Timestamp
+	96,  // 104: pando.v1.AuthorityOverview.state_since:type_name -> google.protobuf.Timestamp
+	96,  // 105: pando.v1.AuthorityOverview.opens_at:type_name -> google.protobuf.Timestamp
+	96,  // 106: pando.v1.ProfileOverview.earliest:type_name -> google.protobuf.Timestamp
+	96,  // 107: pando.v1.IncidentOverview.starts_at:type_name -> google.protobuf.Timestamp
+	96,  // 108: pando.v1.IncidentOverview.deadline:type_name -> google.protobuf.Timestamp
+	1,   // 109: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,   // 110: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,   // 111: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,   // 112: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,   // 113: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,   // 114: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,   // 115: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19,  // 116: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20,  // 117: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15,  // 118: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16,  // 119: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22,  // 120: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24,  // 121: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26,  // 122: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29,  // 123: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30,  // 124: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32,  // 125: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33,  // 126: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34,  // 127: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35,  // 128: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36,  // 129: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44,  // 130: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46,  // 131: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39,  // 132: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40,  // 133: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41,  // 134: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49,  // 135: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51,  // 136: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60,  // 137: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	85,  // 138: pando.v1.OverviewService.GetOverview:input_type -> pando.v1.GetOverviewRequest
+	12,  // 139: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53,  // 140: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54,  // 141: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55,  // 142: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57,  // 143: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58,  // 144: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	67,  // 145: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
+	69,  // 146: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
+	70,  // 147: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
+	72,  // 148: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
+	74,  // 149: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
+	75,  // 150: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
+	76,  // 151: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
+	80,  // 152: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
+	83,  // 153: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
+	1,   // 154: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,   // 155: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,   // 156: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,   // 157: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10,  // 158: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14,  // 159: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21,  // 160: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14,  // 161: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17,  // 162: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23,  // 163: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25,  // 164: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27,  // 165: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28,  // 166: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31,  // 167: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37,  // 168: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 169: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 170: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 171: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 172: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45,  // 173: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47,  // 174: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37,  // 175: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43,  // 176: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42,  // 177: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50,  // 178: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48,  // 179: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61,  // 180: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	86,  // 181: pando.v1.OverviewService.GetOverview:output_type -> pando.v1.Overview
+	13,  // 182: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52,  // 183: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52,  // 184: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56,  // 185: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	97,  // 186: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59,  // 187: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	68,  // 188: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
+	66,  // 189: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
+	97,  // 190: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
+	73,  // 191: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
+	71,  // 192: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
+	71,  // 193: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
+	77,  // 194: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
+	81,  // 195: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
+	97,  // 196: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
+	154, // [154:197] is the sub-list for method output_type
+	111, // [111:154] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }

@@ -27,6 +27,7 @@ type overviewJSON struct {
 	Live        int32                   `json:"live,omitempty"`
 	Recent      int32                   `json:"recent,omitempty"`
 	Incidents   []incidentOverviewJSON  `json:"incidents,omitempty"`
+	Overrides   []effectiveOverrideJSON `json:"overrides,omitempty"`
 	Failing     []jobJSON               `json:"failing,omitempty"`
 	LastBackup  time.Time               `json:"last_backup,omitzero"`
 	Audit       []auditJSON             `json:"audit,omitempty"`

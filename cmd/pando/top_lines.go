@@ -99,6 +99,9 @@ func (o *overviewJSON) summary() []string {
 			fields = append(fields, "left", fmt.Sprintf("%d/%d", *i.Left, i.Total))
 		}
 	}
+	for _, v := range o.Overrides {
+		fields = append(fields, "override", v.ID)
+	}
 	for _, j := range o.Failing {
 		fields = append(fields, "failing", j.Name)
 	}

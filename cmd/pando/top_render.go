@@ -95,7 +95,7 @@ func topBody(s *topState, now time.Time) []line {
 	o, at := s.overview, s.serverNow(now)
 	var body []line
 	for _, section := range [][]line{
-		topTrouble(o, at), topIncidents(o, at), topRotation(o, at), topFleet(s, at), topAuthorities(o, at), topAudit(o, at),
+		topTrouble(o, at), topIncidents(o, at), topOverrides(o, at), topRotation(o, at), topFleet(s, at), topAuthorities(o, at), topAudit(o, at),
 	} {
 		if len(body) > 0 && len(section) > 0 {
 			body = append(body, nil)
@@ -141,6 +141,20 @@ func topIncidents(o *overviewJSON, at time.Time) []line {
 		})
 	}
 	return append([]line{heading("OPEN INCIDENTS")}, columns(rows...)...)
+}
+
+func topOverrides(o *overviewJSON, at time.Time) []line {
+	if len(o.Overrides) == 0 {
+		return nil
+	}
+	rows := [][]span{headed("OVERRIDE", "PATTERN", "NAME", "SIDE", "ENDS", "REASON")}
+	for _, v := range o.Overrides {
+		rows = append(rows, []span{
+			say(toneWarn, v.ID), say(toneText, v.Pattern), say(toneText, firstOf(v.Name, "(all)")), say(toneText, v.Side),
+			say(toneText, relativeText(v.ExpiresAt, at)), say(toneText, v.Reason),
+		})
+	}
+	return append([]line{heading("PLAINTEXT IS LET IN")}, columns(rows...)...)
 }
 
 // barColumns is the width of a bar: five percent a column.

@@ -47,6 +47,7 @@ func busyOverview() *overviewJSON {
 			{ID: "GC7BVYMB36FPVJMS", StartsAt: at.Add(-time.Hour), Deadline: at.Add(3 * time.Minute), Rate: 12.5, Total: 10_000, Left: &left},
 			{ID: "JBSWY3DPEHPK3PXP", StartsAt: at, Deadline: at.Add(-time.Minute), Rate: 1, Total: 5},
 		},
+		Overrides:  []effectiveOverrideJSON{{ID: "ovr_5kq2", Pattern: "/ns/prod/**", Side: "listen", ExpiresAt: at.Add(20 * time.Minute), Reason: "a partner without certificates"}},
 		Failing:    []jobJSON{{Name: "crls", LastError: "database unavailable"}},
 		LastBackup: at.Add(-3 * time.Hour),
 		Audit: []auditJSON{
@@ -69,6 +70,7 @@ func hostileOverview() *overviewJSON {
 		a.ID, a.Role, a.State, a.Waiting = evil, evil, evil, evil
 	}
 	o.Profiles[0].Profile, o.Incidents[0].ID, o.Failing[0].Name, o.Failing[0].LastError = evil, evil, evil, evil
+	o.Overrides[0].ID, o.Overrides[0].Pattern, o.Overrides[0].Name, o.Overrides[0].Reason = evil, evil, evil, evil
 	for i := range o.Audit {
 		a := &o.Audit[i]
 		a.Actor, a.Action, a.Target, a.Detail = evil, evil, evil, map[string]string{"reason": evil}
@@ -87,7 +89,7 @@ func watched(o *overviewJSON) topState {
 // TestTopScreens compares whole screens.
 func TestTopScreens(t *testing.T) {
 	calm := busyOverview()
-	calm.Incidents, calm.Failing = nil, nil
+	calm.Incidents, calm.Overrides, calm.Failing = nil, nil, nil
 	uncounted := busyOverview()
 	uncounted.CountedAt, uncounted.Profiles, uncounted.Roles, uncounted.Authorities, uncounted.Audit = time.Time{}, nil, nil, nil, nil
 	for name, tt := range map[string]struct {

@@ -182,11 +182,13 @@ func TestTopLines(t *testing.T) {
 	take(func(o *overviewJSON) {
 		o.Audit = append([]auditJSON{{Seq: 11, At: o.At, Actor: "x\ny", Action: "entry.delete"}, {Seq: 10, At: o.At, Actor: "\x1b[2J", Action: "job.run", Target: "prune"}}, o.Audit...)
 	})
-	take(func(o *overviewJSON) { o.Roles[0].Phase, o.Incidents, o.Failing = "signing", nil, nil })
+	take(func(o *overviewJSON) {
+		o.Roles[0].Phase, o.Incidents, o.Overrides, o.Failing = "signing", nil, nil, nil
+	})
 	const state = "generation=12 bundle=7 issuer=5a1c0d2e3f405162 "
 	const counts = " intermediate=replacing acknowledged=9812/10000 certificates=10188 issued_1m=341 live=9998 overdue=2 expired=1 revoked=3"
 	want := []string{
-		"2026-03-01T13:00:00Z state " + state + "root=spreading" + counts + " incident=GC7BVYMB36FPVJMS left=188/10000 incident=JBSWY3DPEHPK3PXP failing=crls",
+		"2026-03-01T13:00:00Z state " + state + "root=spreading" + counts + " incident=GC7BVYMB36FPVJMS left=188/10000 incident=JBSWY3DPEHPK3PXP override=ovr_5kq2 failing=crls",
 		`2026-03-01T12:00:00Z away error="connection refused"`,
 		"2026-03-01T13:00:00Z back after=30s",
 		`2026-03-01T13:00:00Z audit seq=10 action=job.run target=prune actor="\x1b[2J"`,

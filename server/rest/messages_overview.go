@@ -4,24 +4,25 @@ import "time"
 
 // Overview is a deployment at a glance, as the replica that answers knows it.
 type Overview struct {
-	At          time.Time           `json:"at" doc:"The time by the clock of that replica."`
-	Replica     string              `json:"replica,omitempty" doc:"Name of that replica; unset: not known."`
-	Leader      bool                `json:"leader,omitempty" doc:"Whether it leads the rotation."`
-	TrustDomain string              `json:"trust_domain" doc:"Name of the trust domain, without a scheme."`
-	Generation  uint64              `json:"generation" doc:"Number of the generation of authorities."`
-	Sequence    uint64              `json:"sequence" doc:"Sequence of the trust bundle."`
-	Issuer      string              `json:"issuer" doc:"ID of the active intermediate."`
-	Issued      uint64              `json:"issued,omitempty" doc:"Certificates that the replica has issued since it started; unset: none."`
-	Roles       []RoleOverview      `json:"roles,omitempty" nullable:"false" doc:"How far the rotation of each role has come; unset: not known."`
-	Authorities []AuthorityOverview `json:"authorities,omitempty" nullable:"false" doc:"In the order in which they were made; unset: not known."`
-	CountedAt   *time.Time          `json:"counted_at,omitempty" doc:"When the fleet was counted; unset: not known, and so are profiles, live and recent."`
-	Profiles    []ProfileOverview   `json:"profiles,omitempty" nullable:"false" doc:"How the identities are, by profile."`
-	Live        int32               `json:"live,omitempty" doc:"Certificates that are neither expired nor revoked."`
-	Recent      int32               `json:"recent,omitempty" doc:"Of these, those that all replicas have issued in the minute before counted_at."`
-	Incidents   []IncidentOverview  `json:"incidents,omitempty" nullable:"false" doc:"The open incidents."`
-	Failing     []Job               `json:"failing,omitempty" nullable:"false" doc:"Jobs of the replica whose last run failed."`
-	LastBackup  *time.Time          `json:"last_backup,omitempty" doc:"When the last good backup was made; unset: none is known."`
-	Audit       []AuditRow          `json:"audit,omitempty" nullable:"false" doc:"The latest changes, the newest first."`
+	At          time.Time               `json:"at" doc:"The time by the clock of that replica."`
+	Replica     string                  `json:"replica,omitempty" doc:"Name of that replica; unset: not known."`
+	Leader      bool                    `json:"leader,omitempty" doc:"Whether it leads the rotation."`
+	TrustDomain string                  `json:"trust_domain" doc:"Name of the trust domain, without a scheme."`
+	Generation  uint64                  `json:"generation" doc:"Number of the generation of authorities."`
+	Sequence    uint64                  `json:"sequence" doc:"Sequence of the trust bundle."`
+	Issuer      string                  `json:"issuer" doc:"ID of the active intermediate."`
+	Issued      uint64                  `json:"issued,omitempty" doc:"Certificates that the replica has issued since it started; unset: none."`
+	Roles       []RoleOverview          `json:"roles,omitempty" nullable:"false" doc:"How far the rotation of each role has come; unset: not known."`
+	Authorities []AuthorityOverview     `json:"authorities,omitempty" nullable:"false" doc:"In the order in which they were made; unset: not known."`
+	CountedAt   *time.Time              `json:"counted_at,omitempty" doc:"When the fleet was counted; unset: not known, and so are profiles, live and recent."`
+	Profiles    []ProfileOverview       `json:"profiles,omitempty" nullable:"false" doc:"How the identities are, by profile."`
+	Live        int32                   `json:"live,omitempty" doc:"Certificates that are neither expired nor revoked."`
+	Recent      int32                   `json:"recent,omitempty" doc:"Of these, those that all replicas have issued in the minute before counted_at."`
+	Incidents   []IncidentOverview      `json:"incidents,omitempty" nullable:"false" doc:"The open incidents."`
+	Overrides   []EffectiveMTLSOverride `json:"overrides,omitempty" nullable:"false" doc:"The overrides in force, which let plaintext in."`
+	Failing     []Job                   `json:"failing,omitempty" nullable:"false" doc:"Jobs of the replica whose last run failed."`
+	LastBackup  *time.Time              `json:"last_backup,omitempty" doc:"When the last good backup was made; unset: none is known."`
+	Audit       []AuditRow              `json:"audit,omitempty" nullable:"false" doc:"The latest changes, the newest first."`
 }
 
 // RoleOverview is how far the rotation of a role has come.

@@ -33,6 +33,7 @@ func newOverview(o *server.Overview) *Overview {
 	out := &Overview{
 		At: o.At.UTC(), TrustDomain: o.TrustDomain, Generation: o.Generation, Sequence: o.Sequence, Issuer: o.Issuer, Issued: o.Issued,
 		CountedAt: moment(o.CountedAt), Live: int32(o.Live), Recent: int32(o.Recent), LastBackup: moment(o.LastBackup), Audit: newAuditRows(o.Audits),
+		Overrides: newEffectiveOverrides(o.Overrides),
 	}
 	if r := o.Rotation; r != nil {
 		out.Replica, out.Leader = r.Replica, r.Leader
