@@ -84,12 +84,13 @@ func top(ctx context.Context, io stdio, connection *connectionFlags, o *topOptio
 	} else {
 		state.take(first, time.Now())
 	}
+	answered := topAnswer{overview: first, err: err}
 	file, terminal := terminalOf(io.out)
 	switch {
 	case o.output.value == formJSON:
-		return followTop(ctx, o, source, topJSON{io}, first, err)
+		return followTop(ctx, o, source, topJSON{io}, answered)
 	case o.plain:
-		return followTop(ctx, o, source, &topLines{out: io.out}, first, err)
+		return followTop(ctx, o, source, &topLines{out: io.out}, answered)
 	case o.once:
 		return printTop(io.out, &state, file, time.Now())
 	case terminal:
@@ -99,7 +100,7 @@ func top(ctx context.Context, io stdio, connection *connectionFlags, o *topOptio
 		}
 		fmt.Fprintf(io.err, "pando: this terminal cannot be drawn on (%v); lines follow\n", err)
 	}
-	return followTop(ctx, o, source, &topLines{out: io.out}, first, err)
+	return followTop(ctx, o, source, &topLines{out: io.out}, answered)
 }
 
 // openScreen takes the terminal over.
@@ -153,17 +154,15 @@ type topSink interface {
 }
 
 // followTop hands each answer on, beginning with the first, until ctx ends.
-func followTop(ctx context.Context, o *topOptions, source *topSource, to topSink, first *overviewJSON, err error) error {
+func followTop(ctx context.Context, o *topOptions, source *topSource, to topSink, a topAnswer) error {
 	ticker := time.NewTicker(time.Duration(o.interval))
 	defer ticker.Stop()
-	for {
-		switch now := time.Now(); {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			err = to.fail(err, now)
-		default:
-			err = to.take(first, now)
+	for ctx.Err() == nil {
+		var err error
+		if a.err != nil {
+			err = to.fail(a.err, time.Now())
+		} else {
+			err = to.take(a.overview, time.Now())
 		}
 		if err != nil || o.once {
 			return err
@@ -173,8 +172,9 @@ func followTop(ctx context.Context, o *topOptions, source *topSource, to topSink
 			return nil
 		case <-ticker.C:
 		}
-		first, err = source.ask(ctx)
+		a.overview, a.err = source.ask(ctx)
 	}
+	return nil
 }
 
 // topSource asks a server. It keeps its connection, and so the replica that answers, until an answer

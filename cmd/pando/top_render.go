@@ -95,7 +95,7 @@ func topBody(s *topState, now time.Time) []line {
 	o, at := s.overview, s.serverNow(now)
 	var body []line
 	for _, section := range [][]line{
-		topTrouble(o, at), topIncidents(o, at), topOverrides(o, at), topRotation(o, at), topFleet(s, at), topAuthorities(o, at), topAudit(o, at),
+		topTrouble(o), topIncidents(o, at), topOverrides(o, at), topRotation(o, at), topFleet(s, at), topAuthorities(o, at), topAudit(o, at),
 	} {
 		if len(body) > 0 && len(section) > 0 {
 			body = append(body, nil)
@@ -108,7 +108,7 @@ func topBody(s *topState, now time.Time) []line {
 func heading(text string) line { return line{{text, toneHeading}} }
 
 // topTrouble is what else is wrong.
-func topTrouble(o *overviewJSON, at time.Time) []line {
+func topTrouble(o *overviewJSON) []line {
 	var lines []line
 	for _, j := range o.Failing {
 		lines = append(lines, line{say(toneBad, fmt.Sprintf("JOB %s FAILS: %s", j.Name, j.LastError))})
