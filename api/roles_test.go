@@ -88,6 +88,10 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 		request: get("/v1/audit", apiv1.AuditService_ListAudit_FullMethodName, &apiv1.ListAuditRequest{}, &apiv1.ListAuditResponse{}),
 	}
 	maps.Copy(cases, mtlsPermissions())
+	cases["get an overview"] = permissionCase{
+		op: server.OpGetOverview, want: [5]string{anon, perm, ok, ok, ok},
+		request: get("/v1/overview", apiv1.OverviewService_GetOverview_FullMethodName, &apiv1.GetOverviewRequest{}, &apiv1.Overview{}),
+	}
 	return cases
 }
 

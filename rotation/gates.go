@@ -31,7 +31,8 @@ type Gate struct {
 }
 
 // Gates says what each authority of a generation waits for at now, in their order. It is pure;
-// counts are as for [Plan], with the dependents of what is tainted.
+// counts are as for [Plan], with the dependents of what is tainted; where these are nil nobody has
+// counted them, and what lives is told instead.
 func Gates(gen *store.Generation, p Policy, counts *Counts, now time.Time) ([]Gate, error) {
 	v, err := look(gen)
 	if err != nil {
@@ -67,6 +68,13 @@ func (v *view) gate(a *authority, p Policy, counts *Counts, now time.Time) Gate 
 // describeTainted is the gate that only a person opens.
 func (v *view) describeTainted(a *authority, p Policy, counts *Counts) Gate {
 	issuers := v.leansOn(a)
+	if counts.Dependents == nil {
+		live := 0
+		for _, issuer := range issuers {
+			live += counts.Issuers[issuer].Live
+		}
+		return Gate{Phase: PhaseReplacing, Live: live, Waiting: fmt.Sprintf("waiting: %d live certificates are left under it; it waits to be revoked", live)}
+	}
 	left := sum(counts.Dependents, issuers)
 	if left.Certificates == 0 {
 		return Gate{Phase: PhaseReplacing, Waiting: "open: nothing depends on it; it waits to be revoked"}

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,37 @@ func TestGates(t *testing.T) {
 			}
 			tt.want.Authority = gen.Authorities[tt.place].ID
 			if diff := cmp.Diff(tt.want, gates[tt.place]); diff != "" {
+				t.Errorf("gate (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestGateOfATaintedAuthorityWithoutDependents: who has not counted them does not say that there are none.
+func TestGateOfATaintedAuthorityWithoutDependents(t *testing.T) {
+	gen := *phases(t)["rotating"]
+	gen.Authorities = slices.Clone(gen.Authorities)
+	tainted := &gen.Authorities[oldIssuer]
+	tainted.State = string(ca.StateTainted)
+	facts := store.Facts{Issuers: map[string]store.IssuerFacts{tainted.ID: {Live: 312, Unexpired: 320}}}
+	for name, tt := range map[string]struct {
+		dependents map[string]store.Dependents
+		want       rotation.Gate
+	}{
+		"not counted": {nil, rotation.Gate{
+			Phase: rotation.PhaseReplacing, Live: 312, Waiting: "waiting: 312 live certificates are left under it; it waits to be revoked",
+		}},
+		"none": {map[string]store.Dependents{}, rotation.Gate{
+			Phase: rotation.PhaseReplacing, Waiting: "open: nothing depends on it; it waits to be revoked",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gates, err := rotation.Gates(&gen, planPolicy, &rotation.Counts{Facts: facts, Dependents: tt.dependents}, planNoon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.Authority = tainted.ID
+			if diff := cmp.Diff(tt.want, gates[oldIssuer]); diff != "" {
 				t.Errorf("gate (-want +got):\n%s", diff)
 			}
 		})

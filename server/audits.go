@@ -69,13 +69,19 @@ func (s *Service) ListAudit(ctx context.Context, caller policy.Caller, f AuditFi
 		rows = rows[:limit]
 		page.NextPageToken = strconv.FormatInt(rows[limit-1].Seq, 10)
 	}
+	page.Rows = auditRows(rows)
+	return page, nil
+}
+
+func auditRows(rows []store.Audit) []AuditRow {
+	var all []AuditRow
 	for _, a := range rows {
-		page.Rows = append(page.Rows, AuditRow{
+		all = append(all, AuditRow{
 			Seq: a.Seq, At: a.At, Actor: a.Actor, Action: a.Action, Target: a.Target, Detail: a.Detail,
 			Link: a.Link, Hash: hex.EncodeToString(a.Hash),
 		})
 	}
-	return page, nil
+	return all
 }
 
 // check is the filter as the store knows it.

@@ -23,6 +23,7 @@ type FigureStore interface {
 
 // Figures is what the fleet looks like, counted once for all replicas. Immutable.
 type Figures struct {
+	At         time.Time // when it was counted; zero: an earlier release has done it
 	Identities []IdentityCount
 	Live       []store.LiveCount
 	Earliest   []EarliestEnd
@@ -129,7 +130,7 @@ func (s *Service) count(ctx context.Context, now time.Time) (*Figures, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count live certificates: %w", err)
 	}
-	tally.Live, tally.Sequence = live, set.Sequence()
+	tally.At, tally.Live, tally.Sequence = now, live, set.Sequence()
 	if tally.Facts, err = s.fleet.Facts(ctx, now); err != nil {
 		return nil, fmt.Errorf("count facts: %w", err)
 	}

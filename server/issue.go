@@ -230,6 +230,7 @@ func (s *Service) insert(ctx context.Context, issuance *store.Issuance, now time
 
 // released is called once the record is durable: from here on the certificate may leave.
 func (s *Service) released(trust *trust, issuance *store.Issuance, cert *ca.Certificate, grant *policy.Grant) *Issued {
+	s.issued.Add(1)
 	s.current.Add(cert.Serial, &holding{
 		current: policy.Current{
 			ID: grant.Leaf.ID, DNSNames: grant.Leaf.DNSNames, Profile: grant.Profile.Name, EntryID: grant.EntryID,

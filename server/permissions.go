@@ -59,6 +59,8 @@ const (
 	OpGetEffectiveMTLS  Operation = "mtls.effective"
 	OpListMTLSReadiness Operation = "mtls.readiness"
 	OpReportMTLS        Operation = "mtls.report"
+
+	OpGetOverview Operation = "overview.get"
 )
 
 // Operations lists every operation.
@@ -74,6 +76,7 @@ func Operations() []Operation {
 		OpListAudit,
 		OpListMTLSPolicies, OpSetMTLSPolicy, OpDeleteMTLSPolicy, OpListMTLSOverrides, OpStartMTLSOverride, OpEndMTLSOverride,
 		OpGetEffectiveMTLS, OpListMTLSReadiness, OpReportMTLS,
+		OpGetOverview,
 	}
 }
 
@@ -96,7 +99,7 @@ func permissionFor(op Operation) permission {
 	case OpGetNewest, OpRenewalInfo, OpReportMTLS:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit,
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit, OpGetOverview,
 		OpListMTLSPolicies, OpListMTLSOverrides, OpGetEffectiveMTLS, OpListMTLSReadiness:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation,

@@ -68,6 +68,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			return err
 		},
 		server.OpListAudit:     func(c policy.Caller) error { _, err := f.ListAudit(ctx, c, server.AuditFilter{}); return err },
+		server.OpGetOverview:   func(c policy.Caller) error { _, err := f.Overview(ctx, c, 0); return err },
 		server.OpListIncidents: func(c policy.Caller) error { _, err := f.Incidents(ctx, c); return err },
 		server.OpGetIncident:   func(c policy.Caller) error { _, err := f.Incident(ctx, c, "i"); return err },
 	}
@@ -111,7 +112,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for _, op := range []server.Operation{
 		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
 		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs, server.OpListIncidents, server.OpGetIncident,
-		server.OpListAudit,
+		server.OpListAudit, server.OpGetOverview,
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}

@@ -220,6 +220,7 @@ func (r *preRenewal) written(ctx context.Context, trust *trust, errs []error) er
 		switch {
 		case err == nil:
 			r.signed++
+			r.service.issued.Add(1)
 		case errors.Is(err, store.ErrIssuerInactive):
 			stale = true
 		case errors.Is(err, store.ErrCallerRevoked), errors.Is(err, store.ErrKeyBlocked), errors.Is(err, store.ErrEntryGone),

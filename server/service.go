@@ -53,6 +53,7 @@ type Config struct {
 	CRLs     CRLs              // none: no CRL is handed out
 	Fleet    FigureStore       // none: there are no identities to list, and no figures
 	Rotation Rotation          // none: authorities are shown without what they wait for
+	Progress Progress          // none: an overview tells of no rotation
 	Imports  Imports           // none: nobody else signs intermediates
 	Jobs     Jobs              // none: there are no jobs to show or to run
 	Audits   store.Audits      // none: there are no audit rows to list, and a job that is run by hand leaves none
@@ -90,7 +91,8 @@ type Service struct {
 	holdings    store.PreRenewals // nil: nothing is pre-renewed
 	fleet       FigureStore       // nil: nobody counts
 	rotation    Rotation
-	crls        CRLs // nil: none is handed out
+	progress    Progress // nil: not known
+	crls        CRLs     // nil: none is handed out
 	imports     Imports
 	jobs        Jobs
 	orders      Orders
@@ -124,6 +126,7 @@ type Service struct {
 	revoked *revocations
 	mtls    *mtlsIndex
 
+	issued     atomic.Uint64             // certificates that were released since the start
 	lastBackup atomic.Pointer[time.Time] // nil: none that is known
 
 	// Immutable facts by serial number: what a certificate may be renewed to, and to whom a
@@ -145,7 +148,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
-		rotation: cfg.Rotation, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, mtlsStore: cfg.MTLS, observer: cfg.Observer, log: cfg.Log,
+		rotation: cfg.Rotation, progress: cfg.Progress, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, mtlsStore: cfg.MTLS, observer: cfg.Observer, log: cfg.Log,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),

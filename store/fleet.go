@@ -25,7 +25,12 @@ type LiveCount struct {
 	Profile      string
 	Issuer       string // authority ID
 	Certificates int
+	Issued       int // of these, those that were issued in the last [RecentlyIssued]
 }
+
+// RecentlyIssued is over how long a time issuance is counted: long enough that a small fleet is seen
+// to renew at all, and short enough for the number to be about now.
+const RecentlyIssued = time.Minute
 
 // Holding is an unexpired certificate, and whether its holder has been given it by
 // [PreRenewals].Collect.

@@ -244,8 +244,8 @@ type Identities interface {
 	// Watched returns the identities of the first limit SPIFFE IDs of watched entries, ordered by
 	// SPIFFE ID. Its cost is that of finding one certificate for each.
 	Watched(ctx context.Context, endsAfter time.Time, limit int) ([]Identity, error)
-	// LiveCounts counts what is live at now. It reads each certificate that is: call it now and
-	// then, and for no request.
+	// LiveCounts counts what is live at now, and of that what was issued in the [RecentlyIssued]
+	// before. It reads each certificate that is live: call it now and then, and for no request.
 	LiveCounts(ctx context.Context, now time.Time) ([]LiveCount, error)
 }
 

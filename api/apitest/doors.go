@@ -35,6 +35,7 @@ type Options struct {
 	Records        store.Records    // default: the store; reads records
 	Acks           server.Acks      // default: the store; keeps acknowledgements
 	Rotation       server.Rotation  // default: none
+	Progress       server.Progress  // default: none
 	Jobs           server.Jobs      // default: none
 	Imports        server.Imports   // default: none
 	Orders         server.Orders    // default: none
@@ -107,7 +108,7 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
-		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, MTLS: d.Store, Rotation: o.Rotation, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
+		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, MTLS: d.Store, Rotation: o.Rotation, Progress: o.Progress, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)

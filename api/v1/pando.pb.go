@@ -6297,6 +6297,671 @@ func (x *MTLSListener) GetLastPlaintext() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetOverviewRequest asks for an overview.
+type GetOverviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// So many of the latest audit rows, 1 to 50. 0 means 10.
+	Audit         int32 `protobuf:"varint,1,opt,name=audit,proto3" json:"audit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewRequest) Reset() {
+	*x = GetOverviewRequest{}
+	mi := &file_v1_pando_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewRequest) ProtoMessage() {}
+
+func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *GetOverviewRequest) GetAudit() int32 {
+	if x != nil {
+		return x.Audit
+	}
+	return 0
+}
+
+// Overview is a deployment at a glance, as the replica that answers knows it.
+type Overview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time by the clock of that replica.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Name of that replica; empty: not known.
+	Replica string `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
+	// Whether it leads the rotation.
+	Leader bool `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Name of the trust domain, without a scheme.
+	TrustDomain string `protobuf:"bytes,4,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	// Number of the generation of authorities. A JSON number in REST.
+	Generation uint64 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Sequence of the trust bundle. A JSON number in REST.
+	Sequence uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// ID of the active intermediate.
+	Issuer string `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Certificates that the replica has issued since it started. A JSON number in REST.
+	Issued uint64 `protobuf:"varint,8,opt,name=issued,proto3" json:"issued,omitempty"`
+	// How far the rotation of each role has come; empty: not known.
+	Roles []*RoleOverview `protobuf:"bytes,9,rep,name=roles,proto3" json:"roles,omitempty"`
+	// In the order in which they were made; empty: not known.
+	Authorities []*AuthorityOverview `protobuf:"bytes,10,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	// When the fleet was counted; unset: not known, and the next three are empty.
+	CountedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=counted_at,json=countedAt,proto3" json:"counted_at,omitempty"`
+	// How the identities are, by profile.
+	Profiles []*ProfileOverview `protobuf:"bytes,12,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	// Certificates that are neither expired nor revoked.
+	Live int32 `protobuf:"varint,13,opt,name=live,proto3" json:"live,omitempty"`
+	// Of these, those that all replicas have issued in the minute before counted_at.
+	Recent int32 `protobuf:"varint,14,opt,name=recent,proto3" json:"recent,omitempty"`
+	// The open incidents.
+	Incidents []*IncidentOverview `protobuf:"bytes,15,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	// Jobs of the replica whose last run failed.
+	Failing []*Job `protobuf:"bytes,16,rep,name=failing,proto3" json:"failing,omitempty"`
+	// When the last good backup was made; unset: none is known.
+	LastBackup *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_backup,json=lastBackup,proto3" json:"last_backup,omitempty"`
+	// The latest changes, the newest first.
+	Audit []*AuditRow `protobuf:"bytes,18,rep,name=audit,proto3" json:"audit,omitempty"`
+	// The overrides in force, which let plaintext in.
+	Overrides     []*EffectiveMTLSOverride `protobuf:"bytes,19,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overview) Reset() {
+	*x = Overview{}
+	mi := &file_v1_pando_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overview) ProtoMessage() {}
+
+func (x *Overview) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overview.ProtoReflect.Descriptor instead.
+func (*Overview) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *Overview) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Overview) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Overview) GetLeader() bool {
+	if x != nil {
+		return x.Leader
+	}
+	return false
+}
+
+func (x *Overview) GetTrustDomain() string {
+	if x != nil {
+		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *Overview) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Overview) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Overview) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Overview) GetIssued() uint64 {
+	if x != nil {
+		return x.Issued
+	}
+	return 0
+}
+
+func (x *Overview) GetRoles() []*RoleOverview {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Overview) GetAuthorities() []*AuthorityOverview {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+func (x *Overview) GetCountedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedAt
+	}
+	return nil
+}
+
+func (x *Overview) GetProfiles() []*ProfileOverview {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *Overview) GetLive() int32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *Overview) GetRecent() int32 {
+	if x != nil {
+		return x.Recent
+	}
+	return 0
+}
+
+func (x *Overview) GetIncidents() []*IncidentOverview {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+func (x *Overview) GetFailing() []*Job {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
+func (x *Overview) GetLastBackup() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastBackup
+	}
+	return nil
+}
+
+func (x *Overview) GetAudit() []*AuditRow {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+func (x *Overview) GetOverrides() []*EffectiveMTLSOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// RoleOverview is how far the rotation of a role has come.
+type RoleOverview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// root or intermediate.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// spreading: a new root reaches those who verify; signing: nothing is under way; draining: what an
+	// earlier one has signed expires; replacing: what a tainted one has signed is replaced.
+	Phase string `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
+	// When the phase began.
+	EnteredAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=entered_at,json=enteredAt,proto3" json:"entered_at,omitempty"`
+	// When it is over at the latest, if all goes well; unset: it has no end, or that is not known.
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// When the next step is due.
+	DueAt         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleOverview) Reset() {
+	*x = RoleOverview{}
+	mi := &file_v1_pando_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleOverview) ProtoMessage() {}
+
+func (x *RoleOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleOverview.ProtoReflect.Descriptor instead.
+func (*RoleOverview) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *RoleOverview) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RoleOverview) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *RoleOverview) GetEnteredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EnteredAt
+	}
+	return nil
+}
+
+func (x *RoleOverview) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
+func (x *RoleOverview) GetDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueAt
+	}
+	return nil
+}
+
+// AuthorityOverview is an authority without its certificate. What its next step waits for is as
+// of counted_at, and empty without that.
+type AuthorityOverview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// root or intermediate.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// prepared, active, retiring, retired, tainted or revoked.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// The authority that signed it; empty for a root.
+	ParentId string `protobuf:"bytes,4,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	// Start of the validity period.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// End of the validity period.
+	NotAfter *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// Since when it has the state.
+	StateSince *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=state_since,json=stateSince,proto3" json:"state_since,omitempty"`
+	// What its next step waits for, for people.
+	Waiting string `protobuf:"bytes,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// When its next step is taken at the latest; unset when that is not known.
+	OpensAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
+	// Of one that retires or is tainted: live certificates that it waits for.
+	Live int32 `protobuf:"varint,10,opt,name=live,proto3" json:"live,omitempty"`
+	// Of a prepared root: live certificates whose holders follow the bundle.
+	Followers int32 `protobuf:"varint,11,opt,name=followers,proto3" json:"followers,omitempty"`
+	// Of a prepared root: those of the followers that have not acknowledged it.
+	Behind        int32 `protobuf:"varint,12,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityOverview) Reset() {
+	*x = AuthorityOverview{}
+	mi := &file_v1_pando_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityOverview) ProtoMessage() {}
+
+func (x *AuthorityOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityOverview.ProtoReflect.Descriptor instead.
+func (*AuthorityOverview) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *AuthorityOverview) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AuthorityOverview) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AuthorityOverview) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *AuthorityOverview) GetParentId() string {
+	if x != nil {
+		return x.ParentId
+	}
+	return ""
+}
+
+func (x *AuthorityOverview) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *AuthorityOverview) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *AuthorityOverview) GetStateSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StateSince
+	}
+	return nil
+}
+
+func (x *AuthorityOverview) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *AuthorityOverview) GetOpensAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpensAt
+	}
+	return nil
+}
+
+func (x *AuthorityOverview) GetLive() int32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *AuthorityOverview) GetFollowers() int32 {
+	if x != nil {
+		return x.Followers
+	}
+	return 0
+}
+
+func (x *AuthorityOverview) GetBehind() int32 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+// ProfileOverview is how many identities there are, by the state of the newest certificate.
+type ProfileOverview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the profile.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Live ones.
+	Live int32 `protobuf:"varint,2,opt,name=live,proto3" json:"live,omitempty"`
+	// Those past the end of the renewal window and unexpired.
+	Overdue int32 `protobuf:"varint,3,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Those that have expired of late.
+	Expired int32 `protobuf:"varint,4,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Revoked ones.
+	Revoked int32 `protobuf:"varint,5,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// When the first of the newest certificates ends, of live and overdue ones; unset: there are none.
+	Earliest      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=earliest,proto3" json:"earliest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProfileOverview) Reset() {
+	*x = ProfileOverview{}
+	mi := &file_v1_pando_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProfileOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProfileOverview) ProtoMessage() {}
+
+func (x *ProfileOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProfileOverview.ProtoReflect.Descriptor instead.
+func (*ProfileOverview) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *ProfileOverview) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ProfileOverview) GetLive() int32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *ProfileOverview) GetOverdue() int32 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
+func (x *ProfileOverview) GetExpired() int32 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *ProfileOverview) GetRevoked() int32 {
+	if x != nil {
+		return x.Revoked
+	}
+	return 0
+}
+
+func (x *ProfileOverview) GetEarliest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Earliest
+	}
+	return nil
+}
+
+// IncidentOverview is an open incident.
+type IncidentOverview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When the first certificate has its place.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// When all are to be replaced.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Certificates per second that are to be replaced.
+	Rate float64 `protobuf:"fixed64,4,opt,name=rate,proto3" json:"rate,omitempty"`
+	// Certificates that it was declared for.
+	Total int32 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	// Certificates that nobody had renewed at counted_at; unset: not counted yet.
+	Left          *int32 `protobuf:"varint,6,opt,name=left,proto3,oneof" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentOverview) Reset() {
+	*x = IncidentOverview{}
+	mi := &file_v1_pando_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentOverview) ProtoMessage() {}
+
+func (x *IncidentOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentOverview.ProtoReflect.Descriptor instead.
+func (*IncidentOverview) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *IncidentOverview) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *IncidentOverview) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *IncidentOverview) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *IncidentOverview) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *IncidentOverview) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *IncidentOverview) GetLeft() int32 {
+	if x != nil && x.Left != nil {
+		return *x.Left
+	}
+	return 0
+}
+
 // Result is the answer to one request.
 type SignCertificatesResponse_Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -6313,7 +6978,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[85]
+	mi := &file_v1_pando_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6325,7 +6990,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[85]
+	mi := &file_v1_pando_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6882,7 +7547,72 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12A\n" +
 	"\x0eobserved_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\robservedSince\x127\n" +
 	"\tlast_mtls\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastMtls\x12A\n" +
-	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext2\xf2\x04\n" +
+	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext\"*\n" +
+	"\x12GetOverviewRequest\x12\x14\n" +
+	"\x05audit\x18\x01 \x01(\x05R\x05audit\"\x8b\x06\n" +
+	"\bOverview\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\areplica\x18\x02 \x01(\tR\areplica\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\bR\x06leader\x12!\n" +
+	"\ftrust_domain\x18\x04 \x01(\tR\vtrustDomain\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\x04R\n" +
+	"generation\x12\x1a\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06issuer\x18\a \x01(\tR\x06issuer\x12\x16\n" +
+	"\x06issued\x18\b \x01(\x04R\x06issued\x12,\n" +
+	"\x05roles\x18\t \x03(\v2\x16.pando.v1.RoleOverviewR\x05roles\x12=\n" +
+	"\vauthorities\x18\n" +
+	" \x03(\v2\x1b.pando.v1.AuthorityOverviewR\vauthorities\x129\n" +
+	"\n" +
+	"counted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tcountedAt\x125\n" +
+	"\bprofiles\x18\f \x03(\v2\x19.pando.v1.ProfileOverviewR\bprofiles\x12\x12\n" +
+	"\x04live\x18\r \x01(\x05R\x04live\x12\x16\n" +
+	"\x06recent\x18\x0e \x01(\x05R\x06recent\x128\n" +
+	"\tincidents\x18\x0f \x03(\v2\x1a.pando.v1.IncidentOverviewR\tincidents\x12'\n" +
+	"\afailing\x18\x10 \x03(\v2\r.pando.v1.JobR\afailing\x12;\n" +
+	"\vlast_backup\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastBackup\x12(\n" +
+	"\x05audit\x18\x12 \x03(\v2\x12.pando.v1.AuditRowR\x05audit\x12=\n" +
+	"\toverrides\x18\x13 \x03(\v2\x1f.pando.v1.EffectiveMTLSOverrideR\toverrides\"\xdb\x01\n" +
+	"\fRoleOverview\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\x129\n" +
+	"\n" +
+	"entered_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tenteredAt\x123\n" +
+	"\aends_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x121\n" +
+	"\x06due_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\"\xb6\x03\n" +
+	"\x11AuthorityOverview\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1b\n" +
+	"\tparent_id\x18\x04 \x01(\tR\bparentId\x129\n" +
+	"\n" +
+	"not_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +
+	"\vstate_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"stateSince\x12\x18\n" +
+	"\awaiting\x18\b \x01(\tR\awaiting\x125\n" +
+	"\bopens_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12\x12\n" +
+	"\x04live\x18\n" +
+	" \x01(\x05R\x04live\x12\x1c\n" +
+	"\tfollowers\x18\v \x01(\x05R\tfollowers\x12\x16\n" +
+	"\x06behind\x18\f \x01(\x05R\x06behind\"\xc5\x01\n" +
+	"\x0fProfileOverview\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x12\n" +
+	"\x04live\x18\x02 \x01(\x05R\x04live\x12\x18\n" +
+	"\aoverdue\x18\x03 \x01(\x05R\aoverdue\x12\x18\n" +
+	"\aexpired\x18\x04 \x01(\x05R\aexpired\x12\x18\n" +
+	"\arevoked\x18\x05 \x01(\x05R\arevoked\x126\n" +
+	"\bearliest\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bearliest\"\xdf\x01\n" +
+	"\x10IncidentOverview\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\tstarts_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x12\n" +
+	"\x04rate\x18\x04 \x01(\x01R\x04rate\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x05R\x05total\x12\x17\n" +
+	"\x04left\x18\x06 \x01(\x05H\x00R\x04left\x88\x01\x01B\a\n" +
+	"\x05_left2\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
@@ -6917,7 +7647,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
 	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2T\n" +
 	"\fAuditService\x12D\n" +
-	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2f\n" +
+	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2R\n" +
+	"\x0fOverviewService\x12?\n" +
+	"\vGetOverview\x12\x1c.pando.v1.GetOverviewRequest\x1a\x12.pando.v1.Overview2f\n" +
 	"\x0fIdentityService\x12S\n" +
 	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
@@ -6951,7 +7683,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -7038,39 +7770,45 @@ var file_v1_pando_proto_goTypes = []any{
 	(*MTLSReadiness)(nil),                   // 82: pando.v1.MTLSReadiness
 	(*ReportMTLSRequest)(nil),               // 83: pando.v1.ReportMTLSRequest
 	(*MTLSListener)(nil),                    // 84: pando.v1.MTLSListener
-	(*SignCertificatesResponse_Result)(nil), // 85: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 86: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 87: pando.v1.CreateEntryRequest.ClaimsEntry
-	nil,                                     // 88: pando.v1.AuditRow.DetailEntry
-	(*durationpb.Duration)(nil),             // 89: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 90: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 91: google.protobuf.Empty
+	(*GetOverviewRequest)(nil),              // 85: pando.v1.GetOverviewRequest
+	(*Overview)(nil),                        // 86: pando.v1.Overview
+	(*RoleOverview)(nil),                    // 87: pando.v1.RoleOverview
+	(*AuthorityOverview)(nil),               // 88: pando.v1.AuthorityOverview
+	(*ProfileOverview)(nil),                 // 89: pando.v1.ProfileOverview
+	(*IncidentOverview)(nil),                // 90: pando.v1.IncidentOverview
+	(*SignCertificatesResponse_Result)(nil), // 91: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 92: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 93: pando.v1.CreateEntryRequest.ClaimsEntry
+	nil,                                     // 94: pando.v1.AuditRow.DetailEntry
+	(*durationpb.Duration)(nil),             // 95: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 96: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 97: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	89,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	90,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	95,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	96,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,   // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	90,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	90,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	96,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	96,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,   // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	85,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	91,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,   // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	89,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	90,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	95,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	96,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11,  // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	90,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	90,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	90,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	90,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	96,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	96,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	96,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	96,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14,  // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,   // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	89,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	95,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,   // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
@@ -7079,154 +7817,176 @@ var file_v1_pando_proto_depIdxs = []int32{
 	2,   // 29: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 30: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
 	63,  // 31: pando.v1.WatchTrustResponse.mtls:type_name -> pando.v1.MTLS
-	90,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	90,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	90,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	90,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	90,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	96,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	96,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	96,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	96,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	96,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
 	28,  // 38: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	90,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	96,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
 	38,  // 40: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
 	43,  // 41: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	90,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	96,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
 	43,  // 43: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	90,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	90,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	90,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	90,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	90,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	90,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	96,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	96,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	96,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	96,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	96,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	96,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
 	28,  // 50: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
-	90,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	90,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	89,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	96,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	96,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	95,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
 	48,  // 54: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	86,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	90,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	87,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	92,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	96,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
 	52,  // 58: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	89,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	90,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	90,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	95,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	96,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	96,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	96,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
 	62,  // 63: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
-	90,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
-	88,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
+	96,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	94,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
 	64,  // 66: pando.v1.MTLS.rules:type_name -> pando.v1.MTLSRule
 	65,  // 67: pando.v1.MTLS.overrides:type_name -> pando.v1.MTLSActiveOverride
-	90,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
+	96,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
+	96,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
 	66,  // 70: pando.v1.ListMTLSPoliciesResponse.policies:type_name -> pando.v1.MTLSPolicy
-	90,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
-	90,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
+	96,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
+	96,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	96,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
 	71,  // 74: pando.v1.ListMTLSOverridesResponse.overrides:type_name -> pando.v1.MTLSOverride
-	89,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
+	95,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
 	78,  // 76: pando.v1.EffectiveMTLS.rules:type_name -> pando.v1.EffectiveMTLSRule
 	78,  // 77: pando.v1.EffectiveMTLS.overruled:type_name -> pando.v1.EffectiveMTLSRule
 	79,  // 78: pando.v1.EffectiveMTLS.overrides:type_name -> pando.v1.EffectiveMTLSOverride
-	90,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	89,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
+	96,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	95,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
 	82,  // 81: pando.v1.ListMTLSReadinessResponse.listeners:type_name -> pando.v1.MTLSReadiness
-	90,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
-	90,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
-	90,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
+	96,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
+	96,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
+	96,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
 	84,  // 85: pando.v1.ReportMTLSRequest.listeners:type_name -> pando.v1.MTLSListener
-	90,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
-	90,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
-	90,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
-	1,   // 89: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,   // 90: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,   // 91: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,   // 92: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,   // 93: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,   // 94: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,   // 95: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19,  // 96: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20,  // 97: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15,  // 98: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16,  // 99: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22,  // 100: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24,  // 101: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26,  // 102: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29,  // 103: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30,  // 104: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32,  // 105: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33,  // 106: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34,  // 107: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35,  // 108: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36,  // 109: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44,  // 110: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46,  // 111: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39,  // 112: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40,  // 113: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41,  // 114: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49,  // 115: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51,  // 116: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	60,  // 117: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
-	12,  // 118: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53,  // 119: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54,  // 120: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55,  // 121: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57,  // 122: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58,  // 123: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	67,  // 124: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
-	69,  // 125: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
-	70,  // 126: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
-	72,  // 127: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
-	74,  // 128: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
-	75,  // 129: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
-	76,  // 130: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
-	80,  // 131: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
-	83,  // 132: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
-	1,   // 133: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,   // 134: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,   // 135: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,   // 136: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10,  // 137: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14,  // 138: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21,  // 139: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14,  // 140: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17,  // 141: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23,  // 142: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25,  // 143: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27,  // 144: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28,  // 145: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31,  // 146: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37,  // 147: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 148: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 149: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 150: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 151: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45,  // 152: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47,  // 153: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37,  // 154: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43,  // 155: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42,  // 156: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50,  // 157: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48,  // 158: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	61,  // 159: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
-	13,  // 160: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52,  // 161: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52,  // 162: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56,  // 163: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	91,  // 164: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59,  // 165: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	68,  // 166: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
-	66,  // 167: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
-	91,  // 168: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
-	73,  // 169: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
-	71,  // 170: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
-	71,  // 171: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
-	77,  // 172: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
-	81,  // 173: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
-	91,  // 174: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
-	133, // [133:175] is the sub-list for method output_type
-	91,  // [91:133] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	96,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
+	96,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
+	96,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
+	96,  // 89: pando.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	87,  // 90: pando.v1.Overview.roles:type_name -> pando.v1.RoleOverview
+	88,  // 91: pando.v1.Overview.authorities:type_name -> pando.v1.AuthorityOverview
+	96,  // 92: pando.v1.Overview.counted_at:type_name -> google.protobuf.Timestamp
+	89,  // 93: pando.v1.Overview.profiles:type_name -> pando.v1.ProfileOverview
+	90,  // 94: pando.v1.Overview.incidents:type_name -> pando.v1.IncidentOverview
+	48,  // 95: pando.v1.Overview.failing:type_name -> pando.v1.Job
+	96,  // 96: pando.v1.Overview.last_backup:type_name -> google.protobuf.Timestamp
+	62,  // 97: pando.v1.Overview.audit:type_name -> pando.v1.AuditRow
+	79,  // 98: pando.v1.Overview.overrides:type_name -> pando.v1.EffectiveMTLSOverride
+	96,  // 99: pando.v1.RoleOverview.entered_at:type_name -> google.protobuf.Timestamp
+	96,  // 100: pando.v1.RoleOverview.ends_at:type_name -> google.protobuf.Timestamp
+	96,  // 101: pando.v1.RoleOverview.due_at:type_name -> google.protobuf.Timestamp
+	96,  // 102: pando.v1.AuthorityOverview.not_before:type_name -> google.protobuf.Timestamp
+	96,  // 103: pando.v1.AuthorityOverview.not_after:type_name -> google.protobuf.Timestamp
+	96,  // 104: pando.v1.AuthorityOverview.state_since:type_name -> google.protobuf.Timestamp
+	96,  // 105: pando.v1.AuthorityOverview.opens_at:type_name -> google.protobuf.Timestamp
+	96,  // 106: pando.v1.ProfileOverview.earliest:type_name -> google.protobuf.Timestamp
+	96,  // 107: pando.v1.IncidentOverview.starts_at:type_name -> google.protobuf.Timestamp
+	96,  // 108: pando.v1.IncidentOverview.deadline:type_name -> google.protobuf.Timestamp
+	1,   // 109: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,   // 110: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,   // 111: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,   // 112: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,   // 113: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,   // 114: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,   // 115: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19,  // 116: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20,  // 117: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15,  // 118: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16,  // 119: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22,  // 120: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24,  // 121: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26,  // 122: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29,  // 123: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30,  // 124: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32,  // 125: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33,  // 126: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34,  // 127: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35,  // 128: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36,  // 129: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44,  // 130: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46,  // 131: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39,  // 132: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40,  // 133: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41,  // 134: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49,  // 135: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51,  // 136: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60,  // 137: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	85,  // 138: pando.v1.OverviewService.GetOverview:input_type -> pando.v1.GetOverviewRequest
+	12,  // 139: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53,  // 140: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54,  // 141: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55,  // 142: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57,  // 143: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58,  // 144: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	67,  // 145: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
+	69,  // 146: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
+	70,  // 147: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
+	72,  // 148: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
+	74,  // 149: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
+	75,  // 150: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
+	76,  // 151: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
+	80,  // 152: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
+	83,  // 153: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
+	1,   // 154: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,   // 155: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,   // 156: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,   // 157: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10,  // 158: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14,  // 159: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21,  // 160: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14,  // 161: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17,  // 162: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23,  // 163: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25,  // 164: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27,  // 165: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28,  // 166: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31,  // 167: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37,  // 168: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 169: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 170: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 171: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 172: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45,  // 173: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47,  // 174: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37,  // 175: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43,  // 176: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42,  // 177: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50,  // 178: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48,  // 179: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61,  // 180: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	86,  // 181: pando.v1.OverviewService.GetOverview:output_type -> pando.v1.Overview
+	13,  // 182: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52,  // 183: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52,  // 184: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56,  // 185: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	97,  // 186: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59,  // 187: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	68,  // 188: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
+	66,  // 189: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
+	97,  // 190: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
+	73,  // 191: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
+	71,  // 192: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
+	71,  // 193: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
+	77,  // 194: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
+	81,  // 195: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
+	97,  // 196: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
+	154, // [154:197] is the sub-list for method output_type
+	111, // [111:154] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -7238,7 +7998,8 @@ func file_v1_pando_proto_init() {
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[69].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[70].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[85].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[90].OneofWrappers = []any{}
+	file_v1_pando_proto_msgTypes[91].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -7248,9 +8009,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   89,
+			NumMessages:   95,
 			NumExtensions: 0,
-			NumServices:   11,
+			NumServices:   12,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -102,6 +102,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newProbeCommand(io),
 		newScheduleCommand(io),
 		newTokenCommand(io),
+		newTopCommand(io),
 		newVerifyCommand(io),
 		newVersionCommand(io),
 	)

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
 
@@ -109,7 +110,10 @@ time. It takes the role admin.`,
 			return err
 		}
 		var job jobJSON
-		if err := client.call(cmd.Context(), apiRequest{method: http.MethodPost, path: path + "/run"}, &job); err != nil {
+		done := waiting(io, "running "+printable(args[0]))
+		err = client.call(cmd.Context(), apiRequest{method: http.MethodPost, path: path + "/run"}, &job)
+		done()
+		if err != nil {
 			return err
 		}
 		if err := jobResult(job, time.Now()).write(io.out, output.value); err != nil {
@@ -122,6 +126,22 @@ time. It takes the role admin.`,
 	}
 	return cmd
 }
+
+// waiting shows, if somebody looks, that something goes on and for how long, until done is called.
+// How far it has come only the server knows.
+func waiting(io stdio, what string) (done func()) {
+	file, ok := terminalOf(io.err)
+	if !ok {
+		return func() {}
+	}
+	drawn := progressbar.NewOptions(-1, progressbar.OptionSetWriter(file), progressbar.OptionSetDescription(what),
+		progressbar.OptionSpinnerType(asciiSpinner), progressbar.OptionSetElapsedTime(true), progressbar.OptionClearOnFinish())
+	drawn.StartWithoutRender()           // what is over at once is not shown
+	return func() { _ = drawn.Finish() } // a terminal that is gone
+}
+
+// asciiSpinner is progressbar's number of a spinner of characters that every terminal has.
+const asciiSpinner = 9
 
 func jobResult(j jobJSON, now time.Time) result {
 	return result{value: j, table: func(w *tabwriter.Writer) {

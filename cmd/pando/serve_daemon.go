@@ -37,6 +37,7 @@ type daemon struct {
 	publisher *rotation.Publisher
 	scheduler *rotation.Scheduler
 	roles     roles
+	replica   string // its name in the leases
 	leased    []*rotation.Leased
 	serving   *server.Serving
 	health    *health
@@ -129,7 +130,7 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	d.service, err = server.New(server.Config{
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, MTLS: d.db, Imports: imports{importer},
-		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
+		Rotation: authorityStatus{d.rotator, d.publisher}, Progress: progress{&d.roles, d.rotator, d.replica}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator}, Milestones: d.db,
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,

@@ -23,6 +23,7 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 		return err
 	}
 	holder := replicaName()
+	d.replica = holder
 	d.rotator, err = rotation.NewRotator(rotation.RotatorConfig{
 		Store: d.db, Keys: v.keys, Policy: d.cfg.rotationPolicy(d.profiles), URLs: d.cfg.urls(),
 		Holder: holder, LeaseTTL: time.Duration(d.cfg.Rotation.Lease), CRLShards: d.cfg.CRL.Shards, Log: d.log,

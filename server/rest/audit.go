@@ -37,11 +37,15 @@ func (d *rest) listAudit(ctx context.Context, ex *exchange, in *listAuditInput) 
 	if err != nil {
 		return nil, err
 	}
-	list := &AuditList{Rows: make([]AuditRow, len(page.Rows)), NextPageToken: page.NextPageToken}
-	for i, a := range page.Rows {
-		list.Rows[i] = AuditRow{
+	return &auditListOutput{&AuditList{Rows: newAuditRows(page.Rows), NextPageToken: page.NextPageToken}}, nil
+}
+
+func newAuditRows(all []server.AuditRow) []AuditRow {
+	rows := make([]AuditRow, len(all))
+	for i, a := range all {
+		rows[i] = AuditRow{
 			Seq: a.Seq, At: a.At.UTC(), Actor: a.Actor, Action: a.Action, Target: a.Target, Detail: a.Detail, Link: a.Link, Hash: a.Hash,
 		}
 	}
-	return &auditListOutput{list}, nil
+	return rows
 }

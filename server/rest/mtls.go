@@ -174,14 +174,19 @@ func (d *rest) getEffectiveMTLS(ctx context.Context, ex *exchange, in *effective
 	}
 	body := &EffectiveMTLS{
 		SPIFFEID: e.ID.String(), Version: e.Version, Rules: effectiveRules(e.Rules), Overruled: effectiveRules(e.Overruled),
-		Overrides: make([]EffectiveMTLSOverride, len(e.Overrides)),
+		Overrides: newEffectiveOverrides(e.Overrides),
 	}
-	for i, o := range e.Overrides {
-		body.Overrides[i] = EffectiveMTLSOverride{
+	return &effectiveMTLSOutput{body}, nil
+}
+
+func newEffectiveOverrides(all []mtls.Override) []EffectiveMTLSOverride {
+	out := make([]EffectiveMTLSOverride, len(all))
+	for i, o := range all {
+		out[i] = EffectiveMTLSOverride{
 			ID: o.ID, Pattern: o.Pattern.String(), Name: o.Name, Side: string(o.Side), ExpiresAt: o.Expires.UTC(), Reason: o.Reason,
 		}
 	}
-	return &effectiveMTLSOutput{body}, nil
+	return out
 }
 
 func effectiveRules(rules []mtls.Rule) []EffectiveMTLSRule {

@@ -91,6 +91,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.scheduleRoutes()
 	d.auditRoutes()
 	d.mtlsRoutes()
+	d.overviewRoutes()
 	return d, d.serveDescription()
 }
 

@@ -32,11 +32,15 @@ func (s *audit) ListAudit(ctx context.Context, in *apiv1.ListAuditRequest) (*api
 	if err != nil {
 		return nil, err
 	}
-	out := &apiv1.ListAuditResponse{NextPageToken: page.NextPageToken}
-	for _, a := range page.Rows {
-		out.Rows = append(out.Rows, &apiv1.AuditRow{
+	return &apiv1.ListAuditResponse{Rows: newAuditRows(page.Rows), NextPageToken: page.NextPageToken}, nil
+}
+
+func newAuditRows(all []server.AuditRow) []*apiv1.AuditRow {
+	var rows []*apiv1.AuditRow
+	for _, a := range all {
+		rows = append(rows, &apiv1.AuditRow{
 			Seq: a.Seq, At: timestamppb.New(a.At), Actor: a.Actor, Action: a.Action, Target: a.Target, Detail: a.Detail, Link: a.Link, Hash: a.Hash,
 		})
 	}
-	return out, nil
+	return rows
 }

@@ -118,12 +118,18 @@ func (s *mtlsModes) GetEffectiveMTLS(ctx context.Context, in *apiv1.GetEffective
 	out := &apiv1.EffectiveMTLS{
 		SpiffeId: e.ID.String(), Version: e.Version, Rules: effectiveRules(e.Rules), Overruled: effectiveRules(e.Overruled),
 	}
-	for _, o := range e.Overrides {
-		out.Overrides = append(out.Overrides, &apiv1.EffectiveMTLSOverride{
+	out.Overrides = newEffectiveOverrides(e.Overrides)
+	return out, nil
+}
+
+func newEffectiveOverrides(all []mtls.Override) []*apiv1.EffectiveMTLSOverride {
+	var out []*apiv1.EffectiveMTLSOverride
+	for _, o := range all {
+		out = append(out, &apiv1.EffectiveMTLSOverride{
 			Id: o.ID, Pattern: o.Pattern.String(), Name: o.Name, Side: string(o.Side), ExpiresAt: timestamppb.New(o.Expires), Reason: o.Reason,
 		})
 	}
-	return out, nil
+	return out
 }
 
 func effectiveRules(rules []mtls.Rule) []*apiv1.EffectiveMTLSRule {

@@ -30,9 +30,9 @@ func scanIdentity(row pgx.CollectableRow) (store.Identity, error) {
 func (s *Store) LiveCounts(ctx context.Context, now time.Time) ([]store.LiveCount, error) {
 	day, _ := dayBounds(dayOf(now))
 	all, err := list(ctx, s, func(row pgx.CollectableRow) (c store.LiveCount, err error) {
-		err = row.Scan(&c.Profile, &c.Issuer, &c.Certificates)
+		err = row.Scan(&c.Profile, &c.Issuer, &c.Certificates, &c.Issued)
 		return c, err
-	}, liveCountsSQL, now, day)
+	}, liveCountsSQL, now, day, now.Add(-store.RecentlyIssued))
 	return all, s.classify("count live certificates", err)
 }
 

@@ -28,9 +28,9 @@ func scanIdentity(from row) (store.Identity, error) {
 
 // LiveCounts counts what is live; see [store.Identities].
 func (s *Store) LiveCounts(ctx context.Context, now time.Time) ([]store.LiveCount, error) {
-	rows, err := s.reader.query(ctx, liveCountsSQL, now.UnixMicro())
+	rows, err := s.reader.query(ctx, liveCountsSQL, now.UnixMicro(), now.Add(-store.RecentlyIssued).UnixMicro())
 	return collect("count live certificates", rows, err, func(from row) (c store.LiveCount, err error) {
-		err = from.Scan(&c.Profile, &c.Issuer, &c.Certificates)
+		err = from.Scan(&c.Profile, &c.Issuer, &c.Certificates, &c.Issued)
 		return c, err
 	})
 }

@@ -18,6 +18,7 @@ func fleet(t *testing.T, s Store) []*store.Issuance {
 	var all []*store.Issuance
 	for n := range 60 {
 		i := NewIssuance(fmt.Sprintf("spiffe://example.org/%s", []string{"a", "a/b", "a0", "ab", "b", "c"}[n%6]), Now())
+		i.IssuedAt = Now().Add(-time.Duration(n) * 3 * time.Second)
 		i.NotAfter = Now().Add(time.Duration(n-30) * 97 * time.Minute)
 		i.NotBefore = i.NotAfter.Add(-time.Duration(1+n%5) * time.Hour)
 		i.Serial = NewSerial(i.NotAfter)
@@ -74,15 +75,18 @@ func testLiveCounts(t *testing.T, a, b Store) {
 	all := fleet(t, a)
 	for _, hours := range []int{-1000, -7, 0, 40, 1000} {
 		now := Now().Add(time.Duration(hours) * time.Hour)
-		counts := make(map[store.LiveCount]int)
+		counts, issued := make(map[store.LiveCount]int), make(map[store.LiveCount]int)
 		for _, i := range all {
 			if i.Revoked == nil && i.NotAfter.After(now) {
 				counts[store.LiveCount{Profile: i.Profile, Issuer: i.Issuer}]++
+				if i.IssuedAt.After(now.Add(-store.RecentlyIssued)) && !i.IssuedAt.After(now) {
+					issued[store.LiveCount{Profile: i.Profile, Issuer: i.Issuer}]++
+				}
 			}
 		}
 		var want []store.LiveCount
 		for c, n := range counts {
-			c.Certificates = n
+			c.Certificates, c.Issued = n, issued[c]
 			want = append(want, c)
 		}
 		slices.SortFunc(want, func(x, y store.LiveCount) int {
