@@ -84,7 +84,7 @@ func (f *demoFleet) configure(t *testing.T) {
 	}
 	writeFile(t, f.dir, "jwks.json", keys)
 	for _, setting := range append(rotationEnv(),
-		"PANDO_FIGURES_SCHEDULE=@every 1s", "PANDO_CRL_SCHEDULE=@every 1s", "PANDO_CRL_PERIOD=5s",
+		"PANDO_FIGURES_SCHEDULE=@every 1s", "PANDO_CRL_SCHEDULE=@every 1s", "PANDO_CRL_PERIOD=1m",
 		"PANDO_BACKUP_SCHEDULE=@every 5s", "PANDO_BACKUP_KEEP=2", "PANDO_BACKUP_DIRECTORY="+filepath.Join(f.dir, "backups"),
 		"PANDO_BACKUP_RECIPIENTS=["+identity.Recipient().String()+"]",
 		fmt.Sprintf(`PANDO_ISSUERS=[{name: demo, issuer: "https://issuer.example", audiences: [pando], jwks_file: %s}]`, filepath.Join(f.dir, "jwks.json")),
