@@ -163,7 +163,7 @@ func lint(file string, text []byte) (complaints []string) {
 	for _, config := range boardPanels() {
 		runtime.RegisterPanelcfgVariant(config)
 	}
-	var schema dashboard.Dashboard
+	var schema dashboard.Dashboard //nolint:staticcheck // its successor is no format for files in Grafana 12.1
 	if err := schema.UnmarshalJSONStrict(text); err != nil && err.Error() != "" { // it may be an empty list of errors
 		complain("is not as Grafana wants it: %v", err)
 	}
@@ -343,7 +343,7 @@ func TestLintComplains(t *testing.T) {
 		"another data source":                      {`"uid": "${datasource}"`, `"uid": "prometheus"`, `from "prometheus"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			changed := strings.Replace(text, test.before, test.after, -1)
+			changed := strings.ReplaceAll(text, test.before, test.after)
 			if changed == text {
 				t.Fatalf("there is no %s", test.before)
 			}
