@@ -99,6 +99,10 @@ func (q question) answered(p *prometheusServer) error {
 	return err
 }
 
+// comparison is what takes away what is well. With the word bool behind it, it tells true from false
+// instead: then there is data unless labels that are to meet do not.
+var comparison = regexp.MustCompile(` (==|!=|<=|>=|<|>) `)
+
 // questions is all that dashboards and rules ask, by where it is asked.
 func questions(t *testing.T) map[string]question {
 	t.Helper()
@@ -132,6 +136,9 @@ func questions(t *testing.T) map[string]question {
 			asked["recorded "+r.Record] = question{expr: r.Record}
 		case quiet[r.Alert] != "":
 			maps.Copy(asked, selectors("alert "+r.Alert, r.Expr))
+			if !strings.HasPrefix(r.Expr, "absent(") {
+				asked["alert "+r.Alert+": compares"] = question{expr: comparison.ReplaceAllString(r.Expr, " $1 bool ")}
+			}
 		default:
 			ask("alert "+r.Alert, question{expr: r.Expr})
 		}
