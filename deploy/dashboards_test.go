@@ -163,7 +163,7 @@ func lint(file string, text []byte) (complaints []string) {
 	for _, config := range boardPanels() {
 		runtime.RegisterPanelcfgVariant(config)
 	}
-	var schema dashboard.Dashboard //nolint:staticcheck // its successor is no format for files in Grafana 12.1
+	var schema dashboard.Dashboard                                                //nolint:staticcheck // its successor is no format for files in Grafana 12.1
 	if err := schema.UnmarshalJSONStrict(text); err != nil && err.Error() != "" { // it may be an empty list of errors
 		complain("is not as Grafana wants it: %v", err)
 	}

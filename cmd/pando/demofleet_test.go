@@ -44,8 +44,6 @@ type demoFleet struct {
 	web, asks *demoProgram
 	agent     string // address of its metrics
 	dir       string
-
-	api, internal, legacy string // addresses of listeners of web
 }
 
 // demoProgram is a program with the client library, and a page of its own for Prometheus.
@@ -146,9 +144,9 @@ func (f *demoFleet) startAgent(t *testing.T) {
 // start has the programs talk until the end of the test, in all ways that there are.
 func (f *demoFleet) start(t *testing.T) {
 	t.Helper()
-	f.api = f.listen(t, client.ListenerConfig{Name: "api", Mode: client.ModePolicy})
-	f.internal = f.listen(t, client.ListenerConfig{Name: "internal"})
-	f.legacy = f.listen(t, client.ListenerConfig{Name: "legacy", Mode: client.ModeDisabled})
+	api := f.listen(t, client.ListenerConfig{Name: "api", Mode: client.ModePolicy})
+	internal := f.listen(t, client.ListenerConfig{Name: "internal"})
+	legacy := f.listen(t, client.ListenerConfig{Name: "legacy", Mode: client.ModeDisabled})
 	f.admin.call(t, http.MethodPut, "/v1/mtls/policies", map[string]string{"pattern": "/**", "mode": "permissive"}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var talking sync.WaitGroup
@@ -161,9 +159,9 @@ func (f *demoFleet) start(t *testing.T) {
 	nobody := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
 	unknown := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{stranger}}}
 	for address, dials := range map[string][]dial{
-		f.api:      {dialer.DialContext, new(net.Dialer).DialContext, nobody.DialContext, unknown.DialContext},
-		f.internal: {dialer.DialContext, new(net.Dialer).DialContext},
-		f.legacy:   {new(net.Dialer).DialContext},
+		api:      {dialer.DialContext, new(net.Dialer).DialContext, nobody.DialContext, unknown.DialContext},
+		internal: {dialer.DialContext, new(net.Dialer).DialContext},
+		legacy:   {new(net.Dialer).DialContext},
 	} {
 		for _, d := range dials {
 			talking.Go(func() { talk(ctx, d, address) })
