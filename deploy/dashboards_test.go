@@ -163,8 +163,9 @@ func lint(file string, text []byte) (complaints []string) {
 	for _, config := range boardPanels() {
 		runtime.RegisterPanelcfgVariant(config)
 	}
-	var schema dashboard.Dashboard                                                //nolint:staticcheck // its successor is no format for files in Grafana 12.1
-	if err := schema.UnmarshalJSONStrict(text); err != nil && err.Error() != "" { // it may be an empty list of errors
+	var schema dashboard.Dashboard //nolint:staticcheck // its successor is no format for files in Grafana 12.1
+	// Without a fault the error is an empty list, which is not nil.
+	if err := schema.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 		complain("is not as Grafana wants it: %v", err)
 	}
 	if err := schema.Validate(); err != nil {
