@@ -47,7 +47,15 @@ func (d *rotating) administrator(t *testing.T) *administrator {
 // enrol enrols a workload that comes late, with the trust bundle of now.
 func (d *rotating) enrol(t *testing.T, token string) *client.Source {
 	t.Helper()
-	resp, err := http.Get("http://" + d.replicas[0].addr.Public + "/v1/bundle.pem")
+	source := openWorkload(t, client.Config{Servers: d.urls(), TrustBundle: d.replicas[0].bundle(t), JoinToken: token})
+	t.Cleanup(func() { _ = source.Close() })
+	return source
+}
+
+// bundle is the trust bundle of now.
+func (d *deployment) bundle(t *testing.T) []byte {
+	t.Helper()
+	resp, err := http.Get("http://" + d.addr.Public + "/v1/bundle.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +64,7 @@ func (d *rotating) enrol(t *testing.T, token string) *client.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := openWorkload(t, client.Config{Servers: d.urls(), TrustBundle: roots, JoinToken: token})
-	t.Cleanup(func() { _ = source.Close() })
-	return source
+	return roots
 }
 
 // call makes a request, and returns the status. answer may be nil.
@@ -191,7 +197,7 @@ func awaitRefusal(address string, cfg *tls.Config, deadline time.Time) time.Dura
 // revokes it, while the workloads talk on.
 func (d *rotating) replaceRoot(t *testing.T, admin *administrator) {
 	t.Helper()
-	root := d.activeRoot(t, admin)
+	root := d.active(t, admin, ca.RoleRoot)
 	var outcome struct {
 		Incident struct {
 			ID    string
@@ -220,19 +226,19 @@ func (d *rotating) replaceRoot(t *testing.T, admin *administrator) {
 	d.tellRate(t, tainted)
 }
 
-// activeRoot is the ID of the active root.
-func (d *rotating) activeRoot(t *testing.T, admin *administrator) string {
+// active is the ID of the authority that is active.
+func (d *rotating) active(t *testing.T, admin *administrator, role ca.Role) string {
 	t.Helper()
 	var list struct {
 		Authorities []struct{ ID, Role, State string }
 	}
 	admin.call(t, http.MethodGet, "/v1/authorities", nil, &list)
 	for _, a := range list.Authorities {
-		if a.Role == string(ca.RoleRoot) && a.State == string(ca.StateActive) {
+		if a.Role == string(role) && a.State == string(ca.StateActive) {
 			return a.ID
 		}
 	}
-	t.Fatal("there is no active root")
+	t.Fatalf("there is no active %s", role)
 	return ""
 }
 

@@ -107,7 +107,8 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	}
 	version := readVersion()
 	d.metrics = metrics.New(metrics.Config{
-		Backend: d.cfg.Keys.Backend, Profiles: d.profiles, Version: version.Version, Revision: version.Revision, Exemplars: d.tracing != nil, Log: d.log,
+		Backend: d.cfg.Keys.Backend, Profiles: d.profiles, TrustDomain: set.TrustDomain().String(),
+		Version: version.Version, Revision: version.Revision, Exemplars: d.tracing != nil, Log: d.log,
 	})
 	d.batcher, err = store.NewBatcher(store.BatcherConfig{
 		Inserter: d.db, MaxWaiting: d.cfg.Limits.MaxWaiting, Observer: d.metrics,

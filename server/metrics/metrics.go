@@ -23,6 +23,8 @@ type Config struct {
 	Profiles []policy.Profile // those of the service; none: the built-in ones
 	Backend  string           // where the issuer's key is, such as "sealed"; empty: "sealed"
 
+	TrustDomain string // of the CA; empty: not told
+
 	Version  string // of the build
 	Revision string // of the source that it was built from
 
@@ -155,6 +157,10 @@ func (m *Metrics) Shed(n int) { m.shedQueue.Add(float64(n)) }
 func (m *Metrics) describeBuild(cfg Config) {
 	info := m.gauge("build_info", "Always 1; which build this is.", "version", "revision", "goversion")
 	info.WithLabelValues(cfg.Version, cfg.Revision, runtime.Version()).Set(1)
+	domain := m.gauge("trust_domain_info", "Always 1; whose CA this is.", "trust_domain")
+	if cfg.TrustDomain != "" {
+		domain.WithLabelValues(cfg.TrustDomain).Set(1)
+	}
 }
 
 func (m *Metrics) describeProfiles(profiles []policy.Profile) {

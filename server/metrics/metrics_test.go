@@ -92,7 +92,7 @@ func (f families) check(t *testing.T, name string, want map[string]float64) {
 }
 
 func TestEventsAreCounted(t *testing.T) {
-	m := metrics.New(metrics.Config{Version: "v1", Revision: "abc"})
+	m := metrics.New(metrics.Config{TrustDomain: "example.org", Version: "v1", Revision: "abc"})
 	rest, grpc := m.Door("rest"), m.Door("grpc")
 
 	rest.Request(server.OpSign, "workload", "ok", time.Millisecond, "")
@@ -137,6 +137,7 @@ func TestEventsAreCounted(t *testing.T) {
 	got.check(t, "pando_store_batch_size", map[string]float64{"": 2})
 	got.check(t, "pando_requests_shed_total", map[string]float64{"reason=queue": 7, "reason=rate": 1})
 	got.check(t, "pando_max_leaf_lifetime_seconds", map[string]float64{"": (90 * 24 * time.Hour).Seconds()})
+	got.check(t, "pando_trust_domain_info", map[string]float64{"trust_domain=example.org": 1})
 	if len(got["pando_build_info"].GetMetric()) != 1 || got["go_goroutines"] == nil || got["process_start_time_seconds"] == nil {
 		t.Error("build, Go runtime or process is missing")
 	}

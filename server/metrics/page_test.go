@@ -34,7 +34,7 @@ func TestPage(t *testing.T) {
 	}
 	slices.Sort(listed)
 
-	m := metrics.New(metrics.Config{})
+	m := metrics.New(metrics.Config{TrustDomain: "example.org"})
 	authority := catest.New(t, catest.Options{})
 	m.Watch(metrics.Sources{
 		Trust: authority, Jobs: jobs{{Name: "prune", LastSuccess: time.Now()}}, Leader: leader(true), Fleet: watching(1), Roles: wholeRoles(), CRLs: lists{{}},
