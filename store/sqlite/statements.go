@@ -38,6 +38,7 @@ func readQueries() []string {
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
 		keyIntentsDoomedSQL, authorityRequestSQL, milestoneSQL,
 		mtlsVersionSQL, mtlsPoliciesSQL, mtlsOverridesSQL, mtlsReportsSQL, mtlsReportsCountSQL,
+		schemaVersionSQL, leaseStatesSQL, entryUsesSQL,
 	}
 }
 
