@@ -88,6 +88,10 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 		request: get("/v1/audit", apiv1.AuditService_ListAudit_FullMethodName, &apiv1.ListAuditRequest{}, &apiv1.ListAuditResponse{}),
 	}
 	maps.Copy(cases, mtlsPermissions())
+	cases["look for what is wrong"] = permissionCase{
+		op: server.OpDiagnose, want: [5]string{anon, perm, ok, ok, ok},
+		request: get("/v1/diagnosis", apiv1.DiagnosisService_GetDiagnosis_FullMethodName, &apiv1.GetDiagnosisRequest{}, &apiv1.Diagnosis{}),
+	}
 	return cases
 }
 

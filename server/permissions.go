@@ -50,6 +50,8 @@ const (
 
 	OpListAudit Operation = "audit.list"
 
+	OpDiagnose Operation = "diagnosis.get"
+
 	OpListMTLSPolicies  Operation = "mtls_policies.list"
 	OpSetMTLSPolicy     Operation = "mtls_policies.set"
 	OpDeleteMTLSPolicy  Operation = "mtls_policies.delete"
@@ -71,7 +73,7 @@ func Operations() []Operation {
 		OpRevokeCertificate, OpCreateRevocation,
 		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
 		OpCreateIncident, OpGetIncident, OpListIncidents,
-		OpListAudit,
+		OpListAudit, OpDiagnose,
 		OpListMTLSPolicies, OpSetMTLSPolicy, OpDeleteMTLSPolicy, OpListMTLSOverrides, OpStartMTLSOverride, OpEndMTLSOverride,
 		OpGetEffectiveMTLS, OpListMTLSReadiness, OpReportMTLS,
 	}
@@ -96,7 +98,7 @@ func permissionFor(op Operation) permission {
 	case OpGetNewest, OpRenewalInfo, OpReportMTLS:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit,
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit, OpDiagnose,
 		OpListMTLSPolicies, OpListMTLSOverrides, OpGetEffectiveMTLS, OpListMTLSReadiness:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation,

@@ -6297,6 +6297,198 @@ func (x *MTLSListener) GetLastPlaintext() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetDiagnosisRequest says what is to be looked at.
+type GetDiagnosisRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the checks to make; none: all.
+	Checks        []string `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDiagnosisRequest) Reset() {
+	*x = GetDiagnosisRequest{}
+	mi := &file_v1_pando_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiagnosisRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiagnosisRequest) ProtoMessage() {}
+
+func (x *GetDiagnosisRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiagnosisRequest.ProtoReflect.Descriptor instead.
+func (*GetDiagnosisRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *GetDiagnosisRequest) GetChecks() []string {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Diagnosis is what a replica has found.
+type Diagnosis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it looked, by its own clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Version of the replica.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// What each check has found, in an order that does not change.
+	Checks        []*Check `protobuf:"bytes,3,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Diagnosis) Reset() {
+	*x = Diagnosis{}
+	mi := &file_v1_pando_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Diagnosis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Diagnosis) ProtoMessage() {}
+
+func (x *Diagnosis) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Diagnosis.ProtoReflect.Descriptor instead.
+func (*Diagnosis) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *Diagnosis) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Diagnosis) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Diagnosis) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Check is what one check has found. It holds no secret.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the check; stable.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// ok, warning, critical, or unknown when it could not be looked at.
+	Level string `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
+	// One line for people.
+	Finding string `protobuf:"bytes,3,opt,name=finding,proto3" json:"finding,omitempty"`
+	// What to do: a command, or a page of the documentation. Empty when nothing is to be done.
+	Advice string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	// What the finding is judged by. Names and texts may change.
+	Evidence      map[string]string `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_v1_pando_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Check) GetFinding() string {
+	if x != nil {
+		return x.Finding
+	}
+	return ""
+}
+
+func (x *Check) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
+func (x *Check) GetEvidence() map[string]string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
 // Result is the answer to one request.
 type SignCertificatesResponse_Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -6313,7 +6505,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[85]
+	mi := &file_v1_pando_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6325,7 +6517,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[85]
+	mi := &file_v1_pando_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6882,7 +7074,22 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12A\n" +
 	"\x0eobserved_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\robservedSince\x127\n" +
 	"\tlast_mtls\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastMtls\x12A\n" +
-	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext2\xf2\x04\n" +
+	"\x0elast_plaintext\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastPlaintext\"-\n" +
+	"\x13GetDiagnosisRequest\x12\x16\n" +
+	"\x06checks\x18\x01 \x03(\tR\x06checks\"z\n" +
+	"\tDiagnosis\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12'\n" +
+	"\x06checks\x18\x03 \x03(\v2\x0f.pando.v1.CheckR\x06checks\"\xdb\x01\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12\x18\n" +
+	"\afinding\x18\x03 \x01(\tR\afinding\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice\x129\n" +
+	"\bevidence\x18\x05 \x03(\v2\x1d.pando.v1.Check.EvidenceEntryR\bevidence\x1a;\n" +
+	"\rEvidenceEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
@@ -6917,7 +7124,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\bListJobs\x12\x19.pando.v1.ListJobsRequest\x1a\x1a.pando.v1.ListJobsResponse\x120\n" +
 	"\x06RunJob\x12\x17.pando.v1.RunJobRequest\x1a\r.pando.v1.Job2T\n" +
 	"\fAuditService\x12D\n" +
-	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2f\n" +
+	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2V\n" +
+	"\x10DiagnosisService\x12B\n" +
+	"\fGetDiagnosis\x12\x1d.pando.v1.GetDiagnosisRequest\x1a\x13.pando.v1.Diagnosis2f\n" +
 	"\x0fIdentityService\x12S\n" +
 	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
@@ -6951,7 +7160,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -7038,39 +7247,43 @@ var file_v1_pando_proto_goTypes = []any{
 	(*MTLSReadiness)(nil),                   // 82: pando.v1.MTLSReadiness
 	(*ReportMTLSRequest)(nil),               // 83: pando.v1.ReportMTLSRequest
 	(*MTLSListener)(nil),                    // 84: pando.v1.MTLSListener
-	(*SignCertificatesResponse_Result)(nil), // 85: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 86: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 87: pando.v1.CreateEntryRequest.ClaimsEntry
-	nil,                                     // 88: pando.v1.AuditRow.DetailEntry
-	(*durationpb.Duration)(nil),             // 89: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 90: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 91: google.protobuf.Empty
+	(*GetDiagnosisRequest)(nil),             // 85: pando.v1.GetDiagnosisRequest
+	(*Diagnosis)(nil),                       // 86: pando.v1.Diagnosis
+	(*Check)(nil),                           // 87: pando.v1.Check
+	(*SignCertificatesResponse_Result)(nil), // 88: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 89: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 90: pando.v1.CreateEntryRequest.ClaimsEntry
+	nil,                                     // 91: pando.v1.AuditRow.DetailEntry
+	nil,                                     // 92: pando.v1.Check.EvidenceEntry
+	(*durationpb.Duration)(nil),             // 93: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 94: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 95: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	89,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	90,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	93,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	94,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	94,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,   // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	90,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	90,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	94,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	94,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,   // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	85,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	88,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,   // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	89,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	90,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	93,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	94,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	94,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11,  // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	90,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	90,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	90,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	90,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	94,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	94,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	94,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	94,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	94,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14,  // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,   // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	89,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	93,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,   // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
@@ -7079,154 +7292,159 @@ var file_v1_pando_proto_depIdxs = []int32{
 	2,   // 29: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 30: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
 	63,  // 31: pando.v1.WatchTrustResponse.mtls:type_name -> pando.v1.MTLS
-	90,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	90,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	90,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	90,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	90,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	94,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	94,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	94,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	94,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	94,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	94,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
 	28,  // 38: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	90,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	94,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
 	38,  // 40: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
 	43,  // 41: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	90,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	94,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
 	43,  // 43: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	90,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	90,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	90,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	90,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	90,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	90,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	94,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	94,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	94,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	94,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	94,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	94,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
 	28,  // 50: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
-	90,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	90,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	89,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	94,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	94,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	93,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
 	48,  // 54: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	86,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	90,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	87,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	89,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	94,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	90,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
 	52,  // 58: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	89,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	90,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	90,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	93,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	94,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	94,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
 	62,  // 63: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
-	90,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
-	88,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
+	94,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	91,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
 	64,  // 66: pando.v1.MTLS.rules:type_name -> pando.v1.MTLSRule
 	65,  // 67: pando.v1.MTLS.overrides:type_name -> pando.v1.MTLSActiveOverride
-	90,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
+	94,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
 	66,  // 70: pando.v1.ListMTLSPoliciesResponse.policies:type_name -> pando.v1.MTLSPolicy
-	90,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
-	90,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	90,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
+	94,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
+	94,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
 	71,  // 74: pando.v1.ListMTLSOverridesResponse.overrides:type_name -> pando.v1.MTLSOverride
-	89,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
+	93,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
 	78,  // 76: pando.v1.EffectiveMTLS.rules:type_name -> pando.v1.EffectiveMTLSRule
 	78,  // 77: pando.v1.EffectiveMTLS.overruled:type_name -> pando.v1.EffectiveMTLSRule
 	79,  // 78: pando.v1.EffectiveMTLS.overrides:type_name -> pando.v1.EffectiveMTLSOverride
-	90,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	89,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
+	94,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	93,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
 	82,  // 81: pando.v1.ListMTLSReadinessResponse.listeners:type_name -> pando.v1.MTLSReadiness
-	90,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
-	90,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
-	90,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
+	94,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
+	94,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
+	94,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
 	84,  // 85: pando.v1.ReportMTLSRequest.listeners:type_name -> pando.v1.MTLSListener
-	90,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
-	90,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
-	90,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
-	1,   // 89: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,   // 90: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,   // 91: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,   // 92: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,   // 93: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,   // 94: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,   // 95: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19,  // 96: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20,  // 97: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15,  // 98: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16,  // 99: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22,  // 100: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24,  // 101: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26,  // 102: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29,  // 103: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30,  // 104: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32,  // 105: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33,  // 106: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34,  // 107: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35,  // 108: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36,  // 109: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44,  // 110: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46,  // 111: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39,  // 112: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40,  // 113: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41,  // 114: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49,  // 115: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51,  // 116: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	60,  // 117: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
-	12,  // 118: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53,  // 119: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54,  // 120: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55,  // 121: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57,  // 122: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58,  // 123: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	67,  // 124: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
-	69,  // 125: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
-	70,  // 126: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
-	72,  // 127: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
-	74,  // 128: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
-	75,  // 129: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
-	76,  // 130: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
-	80,  // 131: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
-	83,  // 132: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
-	1,   // 133: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,   // 134: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,   // 135: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,   // 136: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10,  // 137: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14,  // 138: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21,  // 139: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14,  // 140: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17,  // 141: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23,  // 142: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25,  // 143: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27,  // 144: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28,  // 145: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31,  // 146: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37,  // 147: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 148: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 149: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 150: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 151: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45,  // 152: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47,  // 153: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37,  // 154: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43,  // 155: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42,  // 156: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50,  // 157: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48,  // 158: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	61,  // 159: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
-	13,  // 160: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52,  // 161: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52,  // 162: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56,  // 163: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	91,  // 164: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59,  // 165: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	68,  // 166: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
-	66,  // 167: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
-	91,  // 168: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
-	73,  // 169: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
-	71,  // 170: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
-	71,  // 171: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
-	77,  // 172: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
-	81,  // 173: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
-	91,  // 174: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
-	133, // [133:175] is the sub-list for method output_type
-	91,  // [91:133] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	94,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
+	94,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
+	94,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
+	94,  // 89: pando.v1.Diagnosis.at:type_name -> google.protobuf.Timestamp
+	87,  // 90: pando.v1.Diagnosis.checks:type_name -> pando.v1.Check
+	92,  // 91: pando.v1.Check.evidence:type_name -> pando.v1.Check.EvidenceEntry
+	1,   // 92: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,   // 93: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,   // 94: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,   // 95: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,   // 96: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,   // 97: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,   // 98: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19,  // 99: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20,  // 100: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15,  // 101: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16,  // 102: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22,  // 103: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24,  // 104: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26,  // 105: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29,  // 106: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30,  // 107: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32,  // 108: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33,  // 109: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34,  // 110: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35,  // 111: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36,  // 112: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44,  // 113: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46,  // 114: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39,  // 115: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40,  // 116: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41,  // 117: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49,  // 118: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51,  // 119: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60,  // 120: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	85,  // 121: pando.v1.DiagnosisService.GetDiagnosis:input_type -> pando.v1.GetDiagnosisRequest
+	12,  // 122: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53,  // 123: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54,  // 124: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55,  // 125: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57,  // 126: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58,  // 127: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	67,  // 128: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
+	69,  // 129: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
+	70,  // 130: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
+	72,  // 131: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
+	74,  // 132: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
+	75,  // 133: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
+	76,  // 134: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
+	80,  // 135: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
+	83,  // 136: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
+	1,   // 137: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,   // 138: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,   // 139: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,   // 140: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10,  // 141: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14,  // 142: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21,  // 143: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14,  // 144: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17,  // 145: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23,  // 146: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25,  // 147: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27,  // 148: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28,  // 149: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31,  // 150: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37,  // 151: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 152: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 153: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 154: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 155: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45,  // 156: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47,  // 157: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37,  // 158: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43,  // 159: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42,  // 160: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50,  // 161: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48,  // 162: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61,  // 163: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	86,  // 164: pando.v1.DiagnosisService.GetDiagnosis:output_type -> pando.v1.Diagnosis
+	13,  // 165: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52,  // 166: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52,  // 167: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56,  // 168: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	95,  // 169: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59,  // 170: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	68,  // 171: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
+	66,  // 172: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
+	95,  // 173: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
+	73,  // 174: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
+	71,  // 175: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
+	71,  // 176: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
+	77,  // 177: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
+	81,  // 178: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
+	95,  // 179: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
+	137, // [137:180] is the sub-list for method output_type
+	94,  // [94:137] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -7238,7 +7456,7 @@ func file_v1_pando_proto_init() {
 	file_v1_pando_proto_msgTypes[26].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[69].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[70].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[85].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[88].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -7248,9 +7466,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   89,
+			NumMessages:   93,
 			NumExtensions: 0,
-			NumServices:   11,
+			NumServices:   12,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

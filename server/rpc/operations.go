@@ -41,6 +41,8 @@ func operationOf(method string) server.Operation {
 		return server.OpRunJob
 	case apiv1.AuditService_ListAudit_FullMethodName:
 		return server.OpListAudit
+	case apiv1.DiagnosisService_GetDiagnosis_FullMethodName:
+		return server.OpDiagnose
 	case apiv1.RevocationService_RevokeCertificate_FullMethodName:
 		return server.OpRevokeCertificate
 	case apiv1.RevocationService_CreateRevocation_FullMethodName:
