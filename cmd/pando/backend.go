@@ -40,6 +40,7 @@ type database interface {
 	store.Health
 	store.Snapshots
 	store.Milestones
+	store.Inspection
 	server.EntryStore
 	io.Closer
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pando-ca/pando/rotation"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/auth"
+	"github.com/pando-ca/pando/server/diagnosis"
 	"github.com/pando-ca/pando/server/metrics"
 	"github.com/pando-ca/pando/store"
 )
@@ -126,7 +127,12 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	if err != nil {
 		return err
 	}
+	examiner, err := newExaminer(d.cfg, d.db, v, diagnosis.Config{Fleet: fleetOf{d}, Jobs: d.scheduler, Log: d.log})
+	if err != nil {
+		return err
+	}
 	d.service, err = server.New(server.Config{
+		Diagnostics: examiner, Version: version.Version,
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, MTLS: d.db, Imports: imports{importer},
 		Rotation: authorityStatus{d.rotator, d.publisher}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
