@@ -53,8 +53,8 @@ type Diagnosis struct {
 }
 
 // Diagnose looks for what is wrong: with this replica, with its configuration, and with the state
-// that it shares with others. It reveals which settings are weak, and not what they are: no
-// address, no path, no credential. All names are those of checks; none means all. One diagnosis
+// that it shares with others. It reveals which settings are weak, and not what they are, and the
+// names of replicas: no path, no credential. All names are those of checks; none means all. One diagnosis
 // is made at a time, and others wait for it.
 func (s *Service) Diagnose(ctx context.Context, caller policy.Caller, names []string) (*Diagnosis, error) {
 	if err := s.authorize(ctx, caller, OpDiagnose); err != nil {

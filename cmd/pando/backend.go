@@ -41,6 +41,7 @@ type database interface {
 	store.Snapshots
 	store.Milestones
 	store.Inspection
+	store.Replicas
 	server.EntryStore
 	io.Closer
 }

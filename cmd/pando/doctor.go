@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -160,7 +159,7 @@ func (o *doctorOptions) look(ctx context.Context, client *apiClient) (*seen, err
 
 // ownChecks are made by this program, of what it sees from outside.
 func ownChecks() []string {
-	return []string{"client_clock", "credential", "door", "replica", "versions"}
+	return []string{"client_clock", "credential", "door", "replica"}
 }
 
 // remote is the checks that a server is asked for; none means all.
@@ -270,13 +269,9 @@ func judgeLife(name, what, advice string, l life, now time.Time) checkJSON {
 // compare puts together what replicas have said: once what all say, and for each what they do not.
 func compare(all []*seen) []doctorCheckJSON {
 	var out []doctorCheckJSON
-	versions := make(map[string]bool)
 	count := make(map[string]int) // of replicas that say the same
 	key := func(c *checkJSON) string { return strings.Join([]string{c.Name, string(c.Level), c.Finding}, "\x00") }
 	for _, s := range all {
-		if s.diagnosis.Version != "" {
-			versions[s.diagnosis.Version] = true
-		}
 		for i := range s.diagnosis.Checks {
 			count[key(&s.diagnosis.Checks[i])]++
 		}
@@ -295,12 +290,6 @@ func compare(all []*seen) []doctorCheckJSON {
 			told[k] = true
 			out = append(out, shown)
 		}
-	}
-	if len(versions) > 1 {
-		out = append(out, doctorCheckJSON{checkJSON: checkJSON{
-			Name: "versions", Level: server.LevelWarning, Advice: "finish the upgrade: docs/deployment.md",
-			Finding: "replicas are of different versions: " + strings.Join(slices.Sorted(maps.Keys(versions)), ", "),
-		}})
 	}
 	return out
 }

@@ -23,8 +23,9 @@ import (
 // daemon is a running server: its parts, in the order in which they are built. They are taken
 // down in the opposite order.
 type daemon struct {
-	cfg *config
-	log *slog.Logger
+	cfg  *config
+	log  *slog.Logger
+	name string // tells this replica apart
 
 	tracing   *tracing // nil: nothing is traced
 	db        database
@@ -49,7 +50,7 @@ type daemon struct {
 // configuration, the database or the keys shows. It serves nothing yet. On an error nothing is
 // left open.
 func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log}
+	d := &daemon{cfg: cfg, log: log, name: replicaName()}
 	vault, err := openVault(sealKeyText, cfg.SealKeyFile)
 	if err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// What works in the background does so until the last request is answered.
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	for _, work := range []func(context.Context) error{
-		d.service.Run, d.follow, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run,
+		d.service.Run, d.follow, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run, d.appear,
 	} {
 		group.Go(func() error { return work(working) })
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/pando-ca/pando/ca/policy"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/diagnosis"
+	"github.com/pando-ca/pando/store"
 )
 
 // newExaminer makes what looks for what is wrong. What cfg lacks is filled in.
@@ -39,6 +41,52 @@ func newExaminer(c *config, db diagnosis.Database, v *vault, cfg diagnosis.Confi
 		cfg.OpenKey = func(ref []byte, role ca.Role) (crypto.Signer, error) { return v.keys.Open(ref, ca.KeyLabel(td, role)) }
 	}
 	return diagnosis.New(cfg)
+}
+
+const (
+	// appearEvery is how often a replica tells of itself.
+	appearEvery = 30 * time.Second
+	// appearTimeout bounds that; the next time comes.
+	appearTimeout = 5 * time.Second
+)
+
+// appear tells the others of this replica until ctx ends, and then that it stops. When that fails,
+// they see that it says nothing.
+func (d *daemon) appear(ctx context.Context) error {
+	schema, err := d.cfg.schema()
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(appearEvery)
+	defer ticker.Stop()
+	failing := false
+	for {
+		err := d.tellReplica(ctx, schema)
+		if err != nil && !failing && ctx.Err() == nil {
+			d.log.WarnContext(ctx, "replica not noted", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+			defer cancel()
+			if err := d.db.ForgetReplica(ctx, d.name); err != nil {
+				d.log.WarnContext(ctx, "replica not forgotten", "error", err)
+			}
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (d *daemon) tellReplica(ctx context.Context, schema int64) error {
+	ctx, cancel := context.WithTimeout(ctx, appearTimeout)
+	defer cancel()
+	skew, err := diagnosis.Skew(ctx, d.db)
+	if err != nil {
+		return err
+	}
+	return d.db.SeeReplica(ctx, store.Replica{Name: d.name, Version: readVersion().Version, Schema: schema, Skew: skew})
 }
 
 // fleetOf shows the figures of a service that is made later.

@@ -20,7 +20,7 @@ import (
 // entries, or a few pages of rows. It leaves room in the time limit of a request.
 const checkTimeout = 10 * time.Second
 
-// Database is what is read of the store; both stores do.
+// Database is what is read of the store, and as wide as what is looked at; both stores do.
 type Database interface {
 	store.Inspection
 	server.Milestones
@@ -28,6 +28,7 @@ type Database interface {
 	Now(ctx context.Context) (time.Time, error)
 	Generation(ctx context.Context) (*store.Generation, error)
 	CRLs(ctx context.Context) ([]store.CRL, error)
+	Replicas(ctx context.Context) ([]store.Replica, error)
 	Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry, error)
 }
 
@@ -141,6 +142,11 @@ func (e *Examiner) run(ctx context.Context, c *check, now time.Time) server.Chec
 	done := make(chan outcome, 1)
 	go func() {
 		defer c.busy.Unlock()
+		defer func() {
+			if p := recover(); p != nil { // nobody else would: a mistake here must not end the CA
+				done <- outcome{err: fmt.Errorf("panic: %v", p)}
+			}
+		}()
 		v, err := c.look(ctx, now)
 		done <- outcome{v, err}
 	}()

@@ -44,6 +44,7 @@ func (b broken) Milestone(context.Context, string) (time.Time, time.Duration, er
 func (b broken) Now(context.Context) (time.Time, error)                { return time.Time{}, b.fail() }
 func (b broken) Generation(context.Context) (*store.Generation, error) { return nil, b.fail() }
 func (b broken) CRLs(context.Context) ([]store.CRL, error)             { return nil, b.fail() }
+func (b broken) Replicas(context.Context) ([]store.Replica, error)     { return nil, b.fail() }
 func (b broken) Entries(context.Context, store.EntryFilter) ([]store.Entry, error) {
 	return nil, b.fail()
 }
@@ -143,6 +144,18 @@ func TestWhatHangsIsUnknown(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAPanicIsUnknown: the server goes on, and so do the other checks.
+func TestAPanicIsUnknown(t *testing.T) {
+	e := newExaminer(t, broken{})
+	e.add("odd", func(context.Context, time.Time) (verdict, error) { panic("SECRET") })
+	for range 2 {
+		found := e.Run(t.Context(), []string{"odd", "seal_key"}, noon)
+		if found[0].Level != server.LevelOK || found[1].Level != server.LevelUnknown || strings.Contains(fmt.Sprint(found), "SECRET") {
+			t.Errorf("%+v", found)
+		}
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -232,9 +232,13 @@ func TestStore(t *testing.T) {
 		return []store.LeaseState{{Lease: store.Lease{Name: name, Holder: "h", ExpiresAt: noon.Add(left)}, Left: left}}
 	}
 	released := []store.LeaseState{{Lease: store.Lease{Name: rotation.LeaseName, ExpiresAt: time.Unix(0, 0)}, Left: -time.Hour}}
-	skewed := func(ahead, took time.Duration) clockFact {
-		return clockFact{before: noon, at: noon.Add(ahead), after: noon.Add(took)}
+	skewed := func(ahead, took time.Duration) time.Duration {
+		return clockFact{before: noon, at: noon.Add(ahead), after: noon.Add(took)}.skew()
 	}
+	replica := func(age, skew time.Duration, version string) store.Replica {
+		return store.Replica{Name: "host/" + version, Version: version, Age: age, Skew: skew}
+	}
+	replicas := func(all ...store.Replica) verdict { return judgeReplicas(all, 5*time.Minute) }
 	most := 5 * time.Minute
 	compareVerdicts(t, map[string]judged{
 		"the lease is held":                     {judgeLeases(lease(rotation.LeaseName, time.Second)), good, ""},
@@ -254,6 +258,12 @@ func TestStore(t *testing.T) {
 		"the schema is that of the binary":      {judgeSchema(11, 11), good, ""},
 		"the schema is newer":                   {judgeSchema(12, 11), warning, "version 12"},
 		"the schema is older":                   {judgeSchema(10, 11), critical, "version 10"},
+		"no replica runs":                       {replicas(), good, "0 replicas run"},
+		"one was seen lately":                   {replicas(replica(90*time.Second, time.Second, "v1")), good, "1 replicas run"},
+		"one is silent":                         {replicas(replica(90*time.Second+1, time.Hour, "v1"), replica(0, 0, "v2")), warning, "host/v1 was not stopped"},
+		"the clock of one is off":               {replicas(replica(0, -time.Second-1, "v1")), warning, "the clock of replica host/v1"},
+		"the clock of one is off by far":        {replicas(replica(0, 5*time.Minute, "v1")), critical, "by 5m"},
+		"two are of different versions":         {replicas(replica(0, 0, "v2"), replica(0, 0, "v1")), warning, "different versions: v1, v2"},
 		"there are no partitions":               {judgePartitions(time.Time{}, day, noon), good, "has no"},
 		"partitions reach far":                  {judgePartitions(noon.Add(95*day), 90*day, noon), good, ""},
 		"partitions reach less far":             {judgePartitions(noon.Add(95*day-time.Second), 90*day, noon), warning, ""},

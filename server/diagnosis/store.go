@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pando-ca/pando/rotation"
@@ -14,6 +16,8 @@ import (
 const (
 	// clockWarning is what two clocks that are kept by NTP do not differ by.
 	clockWarning = time.Second
+	// replicaSilent is for how long a replica may say nothing: each tells of itself twice a minute.
+	replicaSilent = 90 * time.Second
 	// leaseCritical is how long nobody may lead: as for the alert.
 	leaseCritical = 5 * time.Minute
 	// partitionSlack is how far beyond the longest certificate partitions are to reach: the job makes
@@ -34,9 +38,12 @@ func (e *Examiner) storeChecks() {
 		return judgeLeases(states), err
 	})
 	e.add("clock", func(ctx context.Context, _ time.Time) (verdict, error) {
-		before := time.Now()
-		at, err := db.Now(ctx)
-		return judgeClock(clockFact{before: before, at: at, after: time.Now()}, e.cfg.Policy.Skew), err
+		skew, err := Skew(ctx, db)
+		return judgeClock(skew, e.cfg.Policy.Skew), err
+	})
+	e.add("replicas", func(ctx context.Context, _ time.Time) (verdict, error) {
+		all, err := db.Replicas(ctx)
+		return judgeReplicas(all, e.cfg.Policy.Skew), err
 	})
 	e.add("schema", func(ctx context.Context, _ time.Time) (verdict, error) {
 		version, err := db.SchemaVersion(ctx)
@@ -87,6 +94,16 @@ func sinceText(released bool, left time.Duration) string {
 	return fmt.Sprintf(": the lease ran out %s ago", span(-left))
 }
 
+// Skew is by how much the clock of a database is ahead of that of this machine, as far as that is
+// certain.
+func Skew(ctx context.Context, clock interface {
+	Now(ctx context.Context) (time.Time, error)
+}) (time.Duration, error) {
+	before := time.Now()
+	at, err := clock.Now(ctx)
+	return clockFact{before: before, at: at, after: time.Now()}.skew(), err
+}
+
 // clockFact is a time of the database, and those of this machine around it.
 type clockFact struct{ before, at, after time.Time }
 
@@ -103,9 +120,8 @@ func (f clockFact) skew() time.Duration {
 }
 
 // judgeClock compares the clock of this replica with that of the database.
-func judgeClock(f clockFact, most time.Duration) verdict {
+func judgeClock(skew, most time.Duration) verdict {
 	v := fine("the clocks of this replica and of the database agree")
-	skew := f.skew()
 	v.note("skew", skew)
 	v.note("most", most)
 	direction := "behind"
@@ -114,6 +130,28 @@ func judgeClock(f clockFact, most time.Duration) verdict {
 	}
 	v.grade(skew.Abs() >= most, skew.Abs() > clockWarning, "set the clock by NTP: chronyc tracking, or timedatectl timesync-status",
 		"the clock of this replica is %s %s that of the database; rotation.skew is %s", span(skew.Abs()), direction, span(most))
+	return v
+}
+
+// judgeReplicas looks at what each replica has told of itself.
+func judgeReplicas(all []store.Replica, most time.Duration) verdict {
+	const clock = "set the clock by NTP: chronyc tracking, or timedatectl timesync-status"
+	v := fine("%d replicas run, of one version and with clocks that agree", len(all))
+	versions := make(map[string]bool)
+	for _, r := range all {
+		v.note(r.Name, fmt.Sprintf("%s, seen %s ago, skew %s", r.Version, span(r.Age), r.Skew))
+		if r.Age > replicaSilent {
+			v.say(server.LevelWarning, "docs/runbooks/pando-down.md", "replica %s was not stopped, and has said nothing for %s", r.Name, span(r.Age))
+			continue
+		}
+		versions[r.Version] = true
+		v.grade(r.Skew.Abs() >= most, r.Skew.Abs() > clockWarning, clock,
+			"the clock of replica %s differs from that of the database by %s; rotation.skew is %s", r.Name, span(r.Skew.Abs()), span(most))
+	}
+	if len(versions) > 1 {
+		v.say(server.LevelWarning, "finish the upgrade: docs/deployment.md",
+			"replicas are of different versions: %s", few(slices.Sorted(maps.Keys(versions)), ", "))
+	}
 	return v
 }
 

@@ -188,6 +188,8 @@ var (
 	pruneMTLSReportsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
+	//go:embed queries/prune_replicas.sql
+	pruneReplicasSQL string
 	//go:embed queries/prune_revocations.sql
 	pruneRevocationsSQL string
 	//go:embed queries/prune_tokens.sql
@@ -204,6 +206,12 @@ var (
 	recordsRevokedSQL string
 	//go:embed queries/refusals.sql
 	refusalsSQL string
+	//go:embed queries/replica_delete.sql
+	replicaDeleteSQL string
+	//go:embed queries/replica_put.sql
+	replicaPutSQL string
+	//go:embed queries/replicas.sql
+	replicasSQL string
 	//go:embed queries/restore_clear.sql
 	restoreClearSQL string
 	//go:embed queries/restore_row.sql

@@ -83,3 +83,33 @@ func endedAt(spiffeID string, end time.Time) *store.Issuance {
 	i.Serial = NewSerial(end)
 	return i
 }
+
+func testReplicas(t *testing.T, a, b Store) {
+	ctx := t.Context()
+	replicas := func() []store.Replica {
+		t.Helper()
+		all, err := a.Replicas(ctx)
+		must(t, err)
+		for i := range all {
+			if all[i].Age < 0 || all[i].Age > time.Minute {
+				t.Errorf("%s was seen %s ago", all[i].Name, all[i].Age)
+			}
+			all[i].Age = 0
+		}
+		return all
+	}
+	if all := replicas(); len(all) != 0 {
+		t.Errorf("before one runs: %+v", all)
+	}
+	first := store.Replica{Name: "host-2/1", Version: "v1.0.0", Schema: 12, Skew: -1500 * time.Millisecond}
+	second := store.Replica{Name: "host-1/1", Version: "v1.1.0", Schema: 13}
+	must(t, a.SeeReplica(ctx, first))
+	must(t, b.SeeReplica(ctx, second))
+	wantSame(t, "both", replicas(), []store.Replica{second, first})
+	first.Version, first.Schema, first.Skew = "v1.2.0", 14, time.Microsecond
+	must(t, b.SeeReplica(ctx, first))
+	wantSame(t, "one that has changed", replicas(), []store.Replica{second, first})
+	must(t, a.ForgetReplica(ctx, second.Name))
+	must(t, b.ForgetReplica(ctx, second.Name))
+	wantSame(t, "one that is left", replicas(), []store.Replica{first})
+}

@@ -41,6 +41,7 @@ type Store interface {
 	store.Snapshots
 	store.Milestones
 	store.Inspection
+	store.Replicas
 }
 
 // Run runs the suite. open returns an empty, migrated store that is closed when its test ends.
@@ -147,6 +148,7 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"milestones are noted with an audit row":                         testMilestones,
 		"a snapshot is of one moment":                                    testSnapshot,
 		"the schema is that of the last migration":                       testSchemaVersion,
+		"replicas are seen, and forgotten":                               testReplicas,
 		"leases are listed with what is left of them":                    testLeaseStates,
 		"an entry is in use while its identity has a certificate":        testEntryUses,
 	} {
