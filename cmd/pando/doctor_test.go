@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/diagnosis"
 	"github.com/pando-ca/pando/store"
+	"github.com/pando-ca/pando/store/postgres"
 	"github.com/pando-ca/pando/store/storetest/pgtest"
 )
 
@@ -74,6 +76,62 @@ func TestDoctorOnPostgres(t *testing.T) {
 	if code, got = look(names); code != exitOK {
 		t.Errorf("with one: exit code %d, %v", code, got)
 	}
+}
+
+// TestDoctorSeesReplicas has two replicas on one Postgres, and then one more whose clock is wrong.
+func TestDoctorSeesReplicas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Postgres and two servers")
+	}
+	database := pgtest.New(t)
+	d := newDeployment(t, database)
+	d.serve(t)
+	other := d.replica(t)
+	second := other.serve(t)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	await := func(n int) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			all, err := db.Replicas(t.Context())
+			if err == nil && len(all) == n {
+				return
+			}
+			if time.Since(began) > startLimit {
+				t.Fatalf("replicas %+v, %v, want %d", all, err, n)
+			}
+		}
+	}
+	await(2)
+	args := []string{
+		"doctor", "--server", "https://" + d.addr.REST, "--replica", "https://" + other.addr.REST,
+		"--checks", "replicas,clock,schema,leases,partitions,jobs,door,client_clock",
+	}
+	code, out, errs := runPando(t, args...)
+	if code != exitOK || !strings.Contains(out, "2 replicas run, of one version and with clocks that agree") {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	if strings.Count(out, "  schema ") != 1 || !strings.Contains(out, "door at "+other.addr.REST) {
+		t.Errorf("what all say is not told once, or what one says not with its name:\n%s", out)
+	}
+	if err := db.SeeReplica(t.Context(), store.Replica{Name: "elsewhere/1", Version: readVersion().Version, Skew: 10 * time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs = runPando(t, args...)
+	if code != exitCritical || !strings.Contains(out, "the clock of replica elsewhere/1 differs from that of the database by 10m; rotation.skew is 5m") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	if err := db.ForgetReplica(t.Context(), "elsewhere/1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	<-second.done
+	await(1) // it has said that it stops
 }
 
 func TestDatabaseConnections(t *testing.T) {
