@@ -95,10 +95,9 @@ func (o *doctorOptions) examine(ctx context.Context, io stdio) ([]doctorCheckJSO
 
 // seen is what a replica has said, and how it was seen to say it.
 type seen struct {
-	address       string
-	diagnosis     diagnosisJSON
-	before, after time.Time // around the answer
-	own           []checkJSON
+	address   string
+	diagnosis diagnosisJSON
+	own       []checkJSON
 }
 
 // examineServers asks the server of the context, and the other replicas.
@@ -144,7 +143,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // look asks one replica, and looks at it from outside.
 func (o *doctorOptions) look(ctx context.Context, client *apiClient) (*seen, error) {
-	s := &seen{address: client.server.Host, before: time.Now()}
+	s, before := &seen{address: client.server.Host}, time.Now()
 	query := url.Values{}
 	if names := o.remote(); len(names) > 0 {
 		query.Set("checks", strings.Join(names, ","))
@@ -152,8 +151,12 @@ func (o *doctorOptions) look(ctx context.Context, client *apiClient) (*seen, err
 	if err := client.call(ctx, apiRequest{method: http.MethodGet, path: diagnosisPath, query: query}, &s.diagnosis); err != nil {
 		return nil, err
 	}
-	s.after = time.Now()
-	s.own = []checkJSON{judgeOwnClock(s.diagnosis.At, s.before, s.after), lookAtDoor(ctx, client)}
+	s.own = []checkJSON{judgeOwnClock(s.diagnosis.At, before, time.Now()), lookAtDoor(ctx, client)}
+	for i := range s.diagnosis.Checks {
+		if c := &s.diagnosis.Checks[i]; !slices.Contains(server.Levels(), c.Level) {
+			c.Level = server.LevelUnknown // of a later version
+		}
+	}
 	return s, nil
 }
 

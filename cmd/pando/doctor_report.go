@@ -28,7 +28,7 @@ type doctorReportJSON struct {
 }
 
 func newDoctorReport(checks []doctorCheckJSON, now time.Time) *doctorReportJSON {
-	r := &doctorReportJSON{Level: server.LevelOK, At: now.UTC(), Checks: checks}
+	r := &doctorReportJSON{Level: server.LevelOK, At: now.UTC(), Checks: append([]doctorCheckJSON{}, checks...)}
 	slices.SortStableFunc(r.Checks, func(a, b doctorCheckJSON) int {
 		switch {
 		case a.Level.Worse(b.Level):

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pando-ca/pando/ca/catest"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/diagnosis"
 	"github.com/pando-ca/pando/store"
@@ -234,6 +237,23 @@ func TestReplicasAreCompared(t *testing.T) {
 	}
 	if report.summary() != "1 critical, 5 ok" || exitCode(report.failure()) != exitCritical {
 		t.Errorf("%s, %v", report.summary(), report.failure())
+	}
+}
+
+// TestLevelsOfALaterVersion: what this one does not know is not in order.
+func TestLevelsOfALaterVersion(t *testing.T) {
+	pki := catest.New(t, catest.Options{})
+	s := newFakeServer(t, pki, serverID, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"at": %q, "version": "v9", "checks": [{"name": "c", "level": "dire", "finding": "f"}]}`, time.Now().UTC().Format(time.RFC3339Nano))
+	})
+	looked, err := new(doctorOptions).look(t.Context(), clientOf(t, s, pki))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := newDoctorReport(compare([]*seen{looked}), time.Now())
+	if report.Level != server.LevelUnknown || exitCode(report.failure()) != exitWarning || report.count(server.LevelOK) != 2 {
+		t.Errorf("report %+v", report)
 	}
 }
 

@@ -198,7 +198,7 @@ func judgeMigrate(s *Settings) verdict {
 		v.fine = "the database is that of this machine"
 		return v
 	}
-	v.grade(false, s.Migrate, "set migrate: false, and run pando migrate as a step of an upgrade: docs/deployment.md",
+	v.grade(false, s.Migrate, "set migrate: false, and run pando migrate as a step of an upgrade: docs/operations.md",
 		"the first replica of a new version that starts changes the schema for all")
 	return v
 }

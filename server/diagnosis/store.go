@@ -149,7 +149,7 @@ func judgeReplicas(all []store.Replica, most time.Duration) verdict {
 			"the clock of replica %s differs from that of the database by %s; rotation.skew is %s", r.Name, span(r.Skew.Abs()), span(most))
 	}
 	if len(versions) > 1 {
-		v.say(server.LevelWarning, "finish the upgrade: docs/deployment.md",
+		v.say(server.LevelWarning, "finish the upgrade: docs/operations.md",
 			"replicas are of different versions: %s", few(slices.Sorted(maps.Keys(versions)), ", "))
 	}
 	return v
