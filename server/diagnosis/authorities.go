@@ -239,7 +239,7 @@ func judgeCRLs(all []authority, lists []store.CRL, now time.Time) verdict {
 		validity := oldest.NextUpdate.Sub(oldest.ThisUpdate.Add(ca.MaxSkew)) // which is when it was made
 		v.note(a.ID, fmt.Sprintf("%d CRLs, the first to end does so at %s", count, instant(oldest.NextUpdate)))
 		v.grade(left < 0, false, advice, "the CRL of %s ended %s ago: who checks it refuses what it has signed", a.text(), span(-left))
-		v.grade(false, left >= 0 && left < validity/2, advice, "the CRL of %s has %s left of %s: it is not published any more", a.text(), span(left), span(validity))
+		v.grade(left >= 0 && left < validity/2, false, advice, "the CRL of %s has %s left of %s: it is not published any more", a.text(), span(left), span(validity))
 	}
 	return v
 }

@@ -158,8 +158,8 @@ func TestCRLs(t *testing.T) {
 	compareVerdicts(t, map[string]judged{
 		"all are fresh":                      {judgeCRLs(pair(t), all, noon), good, ""},
 		"half of one is left":                {judgeCRLs(pair(t), all, noon.Add(2*time.Hour)), good, ""},
-		"less than half is":                  {judgeCRLs(pair(t), all, noon.Add(2*time.Hour+time.Second)), warning, "the CRL of intermediate"},
-		"one ends now":                       {judgeCRLs(pair(t), all, end), warning, ""},
+		"less than half is":                  {judgeCRLs(pair(t), all, noon.Add(2*time.Hour+time.Second)), critical, "the CRL of intermediate"},
+		"one ends now":                       {judgeCRLs(pair(t), all, end), critical, "has 0s left"},
 		"one has ended":                      {judgeCRLs(pair(t), all, end.Add(time.Second)), critical, "refuses what it has signed"},
 		"one shard lacks, lately":            {judgeCRLs(pair(t), all[:2], noon.Add(crlGrace)), good, ""},
 		"one shard lacks":                    {judgeCRLs(pair(t), all[:2], noon.Add(crlGrace+time.Second)), critical, "1 CRLs of 2"},
