@@ -102,6 +102,7 @@ func table() map[string]imports {
 			others: otelAPI(grpc, protobuf, "google.golang.org/genproto/googleapis/rpc"),
 			never:  useCases,
 		},
+		"server/diagnosis": {ours: []string{"ca", "ca/policy", "rotation", "server", "store"}, never: useCases},
 		"server/metrics": {
 			ours:   []string{"ca", "ca/mtls", "ca/policy", "rotation", "server", "server/auth", "server/door", "store"},
 			others: []string{"github.com/prometheus/client_golang"},

@@ -92,6 +92,10 @@ func permissionCases(t *testing.T) map[string]permissionCase {
 		op: server.OpGetOverview, want: [5]string{anon, perm, ok, ok, ok},
 		request: get("/v1/overview", apiv1.OverviewService_GetOverview_FullMethodName, &apiv1.GetOverviewRequest{}, &apiv1.Overview{}),
 	}
+	cases["look for what is wrong"] = permissionCase{
+		op: server.OpDiagnose, want: [5]string{anon, perm, ok, ok, ok},
+		request: get("/v1/diagnosis", apiv1.DiagnosisService_GetDiagnosis_FullMethodName, &apiv1.GetDiagnosisRequest{}, &apiv1.Diagnosis{}),
+	}
 	return cases
 }
 

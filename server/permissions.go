@@ -50,6 +50,8 @@ const (
 
 	OpListAudit Operation = "audit.list"
 
+	OpDiagnose Operation = "diagnosis.get"
+
 	OpListMTLSPolicies  Operation = "mtls_policies.list"
 	OpSetMTLSPolicy     Operation = "mtls_policies.set"
 	OpDeleteMTLSPolicy  Operation = "mtls_policies.delete"
@@ -73,7 +75,7 @@ func Operations() []Operation {
 		OpRevokeCertificate, OpCreateRevocation,
 		OpPrepareAuthority, OpRotateAuthority, OpActivateAuthority, OpTaintAuthority, OpRevokeAuthority,
 		OpCreateIncident, OpGetIncident, OpListIncidents,
-		OpListAudit,
+		OpListAudit, OpDiagnose,
 		OpListMTLSPolicies, OpSetMTLSPolicy, OpDeleteMTLSPolicy, OpListMTLSOverrides, OpStartMTLSOverride, OpEndMTLSOverride,
 		OpGetEffectiveMTLS, OpListMTLSReadiness, OpReportMTLS,
 		OpGetOverview,
@@ -99,7 +101,7 @@ func permissionFor(op Operation) permission {
 	case OpGetNewest, OpRenewalInfo, OpReportMTLS:
 		return permission{workload: true} // the use case asks for the certificate of the same holder
 	case OpGetCertificate, OpListCertificates, OpListIdentities, OpGetEntry, OpListEntries,
-		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit, OpGetOverview,
+		OpGetAuthority, OpListAuthorities, OpListJobs, OpGetIncident, OpListIncidents, OpListAudit, OpGetOverview, OpDiagnose,
 		OpListMTLSPolicies, OpListMTLSOverrides, OpGetEffectiveMTLS, OpListMTLSReadiness:
 		return permission{least: policy.RoleViewer}
 	case OpCreateEntry, OpDeleteEntry, OpCreateJoinToken, OpRevokeCertificate, OpCreateRevocation,

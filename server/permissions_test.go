@@ -67,6 +67,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			_, err := f.Revoke(ctx, c, server.RevocationSpec{SPIFFEID: workload + "/spare"})
 			return err
 		},
+		server.OpDiagnose:      func(c policy.Caller) error { _, err := f.Diagnose(ctx, c, nil); return err },
 		server.OpListAudit:     func(c policy.Caller) error { _, err := f.ListAudit(ctx, c, server.AuditFilter{}); return err },
 		server.OpGetOverview:   func(c policy.Caller) error { _, err := f.Overview(ctx, c, 0); return err },
 		server.OpListIncidents: func(c policy.Caller) error { _, err := f.Incidents(ctx, c); return err },
@@ -112,7 +113,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for _, op := range []server.Operation{
 		server.OpListCertificates, server.OpListIdentities, server.OpGetEntry, server.OpListEntries,
 		server.OpListAuthorities, server.OpGetAuthority, server.OpListJobs, server.OpListIncidents, server.OpGetIncident,
-		server.OpListAudit, server.OpGetOverview,
+		server.OpListAudit, server.OpGetOverview, server.OpDiagnose,
 	} {
 		expect[op] = expect[server.OpGetCertificate]
 	}

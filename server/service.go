@@ -64,6 +64,9 @@ type Config struct {
 
 	Milestones Milestones // none: it is not told when the last backup was made, nor whether the database was restored
 
+	Diagnostics Diagnostics // none: nothing is looked for
+	Version     string      // of the program, as a diagnosis tells it
+
 	Profiles       []policy.Profile            // none: the built-in ones
 	Administrators map[spiffeid.ID]policy.Role // by client certificate; none: nobody
 	Issuers        []string                    // configured names of the JWT issuers that entries may name
@@ -97,9 +100,12 @@ type Service struct {
 	jobs        Jobs
 	orders      Orders
 	incidents   Incidents
-	audits      store.Audits // nil: there are none
-	milestones  Milestones   // nil: nobody looks
-	mtlsStore   MTLSStore    // nil: nobody is told a policy
+	audits      store.Audits  // nil: there are none
+	milestones  Milestones    // nil: nobody looks
+	diagnostics Diagnostics   // nil: nobody looks
+	diagnosing  chan struct{} // holds one value while a diagnosis is made
+	version     string
+	mtlsStore   MTLSStore // nil: nobody is told a policy
 	observer    Observer
 	log         *slog.Logger
 
@@ -149,6 +155,7 @@ func New(cfg Config) (*Service, error) {
 		issuances: cfg.Issuances, records: cfg.Records, store: cfg.Entries, tokens: cfg.Tokens,
 		revocations: cfg.Revocations, holdings: cfg.Holdings, fleet: cfg.Fleet,
 		rotation: cfg.Rotation, progress: cfg.Progress, crls: cfg.CRLs, imports: cfg.Imports, jobs: cfg.Jobs, orders: cfg.Orders, incidents: cfg.Incidents, audits: cfg.Audits, milestones: cfg.Milestones, mtlsStore: cfg.MTLS, observer: cfg.Observer, log: cfg.Log,
+		diagnostics: cfg.Diagnostics, diagnosing: make(chan struct{}, 1), version: cfg.Version,
 		profiles: make(map[string]*policy.Profile), admins: maps.Clone(cfg.Administrators),
 		issuers:       make(map[string]bool),
 		identities:    newLimiter("identity", cfg.IdentityRate, cfg.IdentityBurst),

@@ -115,6 +115,7 @@ func LeftOut() map[string]string {
 		"mtls_overrides":        "over within an hour; one that was ended since must not begin anew",
 		"milestones":            "speaks of this database, not of the CA; a restore sets its own",
 		"schema_compatibility":  "comes with the schema",
+		"replicas":              "speaks of the processes that run now",
 		"schema_version":        "kept by the migrations; the backup says of which schema it is",
 		"generation.one":        "fills itself",
 		"entry_version.one":     "fills itself",

@@ -28,18 +28,19 @@ import (
 
 // Options says how the doors are to be. The zero value is right for most tests.
 type Options struct {
-	Log            *slog.Logger     // default: discarded
-	Observer       door.Observer    // default: none
-	Tracer         trace.Tracer     // default: none
-	Inserter       store.Inserter   // default: the store; writes records
-	Records        store.Records    // default: the store; reads records
-	Acks           server.Acks      // default: the store; keeps acknowledgements
-	Rotation       server.Rotation  // default: none
-	Progress       server.Progress  // default: none
-	Jobs           server.Jobs      // default: none
-	Imports        server.Imports   // default: none
-	Orders         server.Orders    // default: none
-	Incidents      server.Incidents // default: none
+	Log            *slog.Logger       // default: discarded
+	Observer       door.Observer      // default: none
+	Tracer         trace.Tracer       // default: none
+	Inserter       store.Inserter     // default: the store; writes records
+	Records        store.Records      // default: the store; reads records
+	Acks           server.Acks        // default: the store; keeps acknowledgements
+	Rotation       server.Rotation    // default: none
+	Progress       server.Progress    // default: none
+	Jobs           server.Jobs        // default: none
+	Imports        server.Imports     // default: none
+	Orders         server.Orders      // default: none
+	Incidents      server.Incidents   // default: none
+	Diagnostics    server.Diagnostics // default: none
 	Polls          server.PollLimits
 	Authenticate   Authenticate  // default: none; stands before the authenticator
 	RequestTimeout time.Duration // default: that of the doors
@@ -108,7 +109,7 @@ func (d *Doors) serve(tb testing.TB, o *Options) door.Authenticator {
 	tb.Cleanup(batcher.Close)
 	d.Service, err = server.New(server.Config{
 		Set: d.PKI.Set(), Issuances: batcher, Records: o.Records, Entries: d.Store, Tokens: d.Store, Revocations: d.Store,
-		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, MTLS: d.Store, Rotation: o.Rotation, Progress: o.Progress, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls,
+		Acks: o.Acks, Holdings: d.Store, Fleet: d.Store, MTLS: d.Store, Rotation: o.Rotation, Progress: o.Progress, Imports: o.Imports, Jobs: o.Jobs, Audits: d.Store, Orders: o.Orders, Incidents: o.Incidents, Polls: o.Polls, Diagnostics: o.Diagnostics, Version: "v0.0.0-test",
 		Administrators: d.administrators(tb), IdentityRate: o.IdentityRate, Log: o.Log,
 	})
 	must(tb, err)

@@ -6962,6 +6962,198 @@ func (x *IncidentOverview) GetLeft() int32 {
 	return 0
 }
 
+// GetDiagnosisRequest says what is to be looked at.
+type GetDiagnosisRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the checks to make; none: all.
+	Checks        []string `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDiagnosisRequest) Reset() {
+	*x = GetDiagnosisRequest{}
+	mi := &file_v1_pando_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiagnosisRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiagnosisRequest) ProtoMessage() {}
+
+func (x *GetDiagnosisRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiagnosisRequest.ProtoReflect.Descriptor instead.
+func (*GetDiagnosisRequest) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *GetDiagnosisRequest) GetChecks() []string {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Diagnosis is what a replica has found.
+type Diagnosis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it looked, by its own clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Version of the replica.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// What each check has found, in an order that does not change.
+	Checks        []*Check `protobuf:"bytes,3,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Diagnosis) Reset() {
+	*x = Diagnosis{}
+	mi := &file_v1_pando_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Diagnosis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Diagnosis) ProtoMessage() {}
+
+func (x *Diagnosis) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Diagnosis.ProtoReflect.Descriptor instead.
+func (*Diagnosis) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *Diagnosis) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Diagnosis) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Diagnosis) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Check is what one check has found. It holds no secret.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the check; stable.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// ok, warning, critical, or unknown when it could not be looked at.
+	Level string `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
+	// One line for people.
+	Finding string `protobuf:"bytes,3,opt,name=finding,proto3" json:"finding,omitempty"`
+	// What to do: a command, or a page of the documentation. Empty when nothing is to be done.
+	Advice string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	// What the finding is judged by. Names and texts may change.
+	Evidence      map[string]string `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_v1_pando_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_pando_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_v1_pando_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Check) GetFinding() string {
+	if x != nil {
+		return x.Finding
+	}
+	return ""
+}
+
+func (x *Check) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
+func (x *Check) GetEvidence() map[string]string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
 // Result is the answer to one request.
 type SignCertificatesResponse_Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -6978,7 +7170,7 @@ type SignCertificatesResponse_Result struct {
 
 func (x *SignCertificatesResponse_Result) Reset() {
 	*x = SignCertificatesResponse_Result{}
-	mi := &file_v1_pando_proto_msgTypes[91]
+	mi := &file_v1_pando_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6990,7 +7182,7 @@ func (x *SignCertificatesResponse_Result) String() string {
 func (*SignCertificatesResponse_Result) ProtoMessage() {}
 
 func (x *SignCertificatesResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_pando_proto_msgTypes[91]
+	mi := &file_v1_pando_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7612,7 +7804,22 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\x04rate\x18\x04 \x01(\x01R\x04rate\x12\x14\n" +
 	"\x05total\x18\x05 \x01(\x05R\x05total\x12\x17\n" +
 	"\x04left\x18\x06 \x01(\x05H\x00R\x04left\x88\x01\x01B\a\n" +
-	"\x05_left2\xf2\x04\n" +
+	"\x05_left\"-\n" +
+	"\x13GetDiagnosisRequest\x12\x16\n" +
+	"\x06checks\x18\x01 \x03(\tR\x06checks\"z\n" +
+	"\tDiagnosis\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12'\n" +
+	"\x06checks\x18\x03 \x03(\v2\x0f.pando.v1.CheckR\x06checks\"\xdb\x01\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12\x18\n" +
+	"\afinding\x18\x03 \x01(\tR\afinding\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice\x129\n" +
+	"\bevidence\x18\x05 \x03(\v2\x1d.pando.v1.Check.EvidenceEntryR\bevidence\x1a;\n" +
+	"\rEvidenceEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xf2\x04\n" +
 	"\x12CertificateService\x12V\n" +
 	"\x0fSignCertificate\x12 .pando.v1.SignCertificateRequest\x1a!.pando.v1.SignCertificateResponse\x12Y\n" +
 	"\x10SignCertificates\x12!.pando.v1.SignCertificatesRequest\x1a\".pando.v1.SignCertificatesResponse\x12X\n" +
@@ -7649,7 +7856,9 @@ const file_v1_pando_proto_rawDesc = "" +
 	"\fAuditService\x12D\n" +
 	"\tListAudit\x12\x1a.pando.v1.ListAuditRequest\x1a\x1b.pando.v1.ListAuditResponse2R\n" +
 	"\x0fOverviewService\x12?\n" +
-	"\vGetOverview\x12\x1c.pando.v1.GetOverviewRequest\x1a\x12.pando.v1.Overview2f\n" +
+	"\vGetOverview\x12\x1c.pando.v1.GetOverviewRequest\x1a\x12.pando.v1.Overview2V\n" +
+	"\x10DiagnosisService\x12B\n" +
+	"\fGetDiagnosis\x12\x1d.pando.v1.GetDiagnosisRequest\x1a\x13.pando.v1.Diagnosis2f\n" +
 	"\x0fIdentityService\x12S\n" +
 	"\x0eListIdentities\x12\x1f.pando.v1.ListIdentitiesRequest\x1a .pando.v1.ListIdentitiesResponse2\x95\x02\n" +
 	"\fEntryService\x12<\n" +
@@ -7683,7 +7892,7 @@ func file_v1_pando_proto_rawDescGZIP() []byte {
 	return file_v1_pando_proto_rawDescData
 }
 
-var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_v1_pando_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_v1_pando_proto_goTypes = []any{
 	(*SignCertificateRequest)(nil),          // 0: pando.v1.SignCertificateRequest
 	(*SignCertificateResponse)(nil),         // 1: pando.v1.SignCertificateResponse
@@ -7776,39 +7985,43 @@ var file_v1_pando_proto_goTypes = []any{
 	(*AuthorityOverview)(nil),               // 88: pando.v1.AuthorityOverview
 	(*ProfileOverview)(nil),                 // 89: pando.v1.ProfileOverview
 	(*IncidentOverview)(nil),                // 90: pando.v1.IncidentOverview
-	(*SignCertificatesResponse_Result)(nil), // 91: pando.v1.SignCertificatesResponse.Result
-	nil,                                     // 92: pando.v1.Entry.ClaimsEntry
-	nil,                                     // 93: pando.v1.CreateEntryRequest.ClaimsEntry
-	nil,                                     // 94: pando.v1.AuditRow.DetailEntry
-	(*durationpb.Duration)(nil),             // 95: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),           // 96: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),                   // 97: google.protobuf.Empty
+	(*GetDiagnosisRequest)(nil),             // 91: pando.v1.GetDiagnosisRequest
+	(*Diagnosis)(nil),                       // 92: pando.v1.Diagnosis
+	(*Check)(nil),                           // 93: pando.v1.Check
+	(*SignCertificatesResponse_Result)(nil), // 94: pando.v1.SignCertificatesResponse.Result
+	nil,                                     // 95: pando.v1.Entry.ClaimsEntry
+	nil,                                     // 96: pando.v1.CreateEntryRequest.ClaimsEntry
+	nil,                                     // 97: pando.v1.AuditRow.DetailEntry
+	nil,                                     // 98: pando.v1.Check.EvidenceEntry
+	(*durationpb.Duration)(nil),             // 99: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),           // 100: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),                   // 101: google.protobuf.Empty
 }
 var file_v1_pando_proto_depIdxs = []int32{
-	95,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
-	96,  // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
+	99,  // 0: pando.v1.SignCertificateRequest.duration:type_name -> google.protobuf.Duration
+	100, // 1: pando.v1.SignCertificateResponse.not_before:type_name -> google.protobuf.Timestamp
+	100, // 2: pando.v1.SignCertificateResponse.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 3: pando.v1.SignCertificateResponse.renewal:type_name -> pando.v1.Renewal
 	3,   // 4: pando.v1.SignCertificateResponse.bundle:type_name -> pando.v1.Bundle
-	96,  // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
-	96,  // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
+	100, // 5: pando.v1.Renewal.start:type_name -> google.protobuf.Timestamp
+	100, // 6: pando.v1.Renewal.end:type_name -> google.protobuf.Timestamp
 	0,   // 7: pando.v1.SignCertificatesRequest.requests:type_name -> pando.v1.SignCertificateRequest
-	91,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
+	94,  // 8: pando.v1.SignCertificatesResponse.results:type_name -> pando.v1.SignCertificatesResponse.Result
 	3,   // 9: pando.v1.SignCertificatesResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 10: pando.v1.RenewalInfo.renewal:type_name -> pando.v1.Renewal
-	95,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
-	96,  // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
+	99,  // 11: pando.v1.RenewalInfo.retry_after:type_name -> google.protobuf.Duration
+	100, // 12: pando.v1.Identity.not_before:type_name -> google.protobuf.Timestamp
+	100, // 13: pando.v1.Identity.not_after:type_name -> google.protobuf.Timestamp
 	2,   // 14: pando.v1.Identity.renewal:type_name -> pando.v1.Renewal
 	11,  // 15: pando.v1.ListIdentitiesResponse.identities:type_name -> pando.v1.Identity
-	96,  // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
-	96,  // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	96,  // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
-	96,  // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
+	100, // 16: pando.v1.Certificate.issued_at:type_name -> google.protobuf.Timestamp
+	100, // 17: pando.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	100, // 18: pando.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	100, // 19: pando.v1.Certificate.revoked_at:type_name -> google.protobuf.Timestamp
+	100, // 20: pando.v1.ListCertificatesRequest.expires_before:type_name -> google.protobuf.Timestamp
 	14,  // 21: pando.v1.ListCertificatesResponse.certificates:type_name -> pando.v1.Certificate
 	3,   // 22: pando.v1.GetBundleResponse.bundle:type_name -> pando.v1.Bundle
-	95,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
+	99,  // 23: pando.v1.GetTrustRequest.wait:type_name -> google.protobuf.Duration
 	3,   // 24: pando.v1.GetTrustResponse.bundle:type_name -> pando.v1.Bundle
 	2,   // 25: pando.v1.GetTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 26: pando.v1.GetTrustResponse.revocations:type_name -> pando.v1.Revocations
@@ -7817,176 +8030,181 @@ var file_v1_pando_proto_depIdxs = []int32{
 	2,   // 29: pando.v1.WatchTrustResponse.renewal:type_name -> pando.v1.Renewal
 	18,  // 30: pando.v1.WatchTrustResponse.revocations:type_name -> pando.v1.Revocations
 	63,  // 31: pando.v1.WatchTrustResponse.mtls:type_name -> pando.v1.MTLS
-	96,  // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
-	96,  // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
-	96,  // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
-	96,  // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
-	96,  // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
+	100, // 32: pando.v1.Authority.not_before:type_name -> google.protobuf.Timestamp
+	100, // 33: pando.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	100, // 34: pando.v1.Authority.state_since:type_name -> google.protobuf.Timestamp
+	100, // 35: pando.v1.Authority.opens_at:type_name -> google.protobuf.Timestamp
+	100, // 36: pando.v1.Authority.crl_this_update:type_name -> google.protobuf.Timestamp
+	100, // 37: pando.v1.Authority.crl_next_update:type_name -> google.protobuf.Timestamp
 	28,  // 38: pando.v1.ListAuthoritiesResponse.authorities:type_name -> pando.v1.Authority
-	96,  // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
+	100, // 39: pando.v1.TaintAuthorityRequest.deadline:type_name -> google.protobuf.Timestamp
 	38,  // 40: pando.v1.AuthorityOutcome.changes:type_name -> pando.v1.AuthorityChange
 	43,  // 41: pando.v1.AuthorityOutcome.incident:type_name -> pando.v1.Incident
-	96,  // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
+	100, // 42: pando.v1.CreateIncidentRequest.deadline:type_name -> google.protobuf.Timestamp
 	43,  // 43: pando.v1.ListIncidentsResponse.incidents:type_name -> pando.v1.Incident
-	96,  // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
-	96,  // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
-	96,  // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
-	96,  // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
-	96,  // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
-	96,  // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
+	100, // 44: pando.v1.Incident.created_at:type_name -> google.protobuf.Timestamp
+	100, // 45: pando.v1.Incident.starts_at:type_name -> google.protobuf.Timestamp
+	100, // 46: pando.v1.Incident.deadline:type_name -> google.protobuf.Timestamp
+	100, // 47: pando.v1.Incident.closed_at:type_name -> google.protobuf.Timestamp
+	100, // 48: pando.v1.Incident.done_at:type_name -> google.protobuf.Timestamp
+	100, // 49: pando.v1.RequestAuthorityResponse.created_at:type_name -> google.protobuf.Timestamp
 	28,  // 50: pando.v1.ImportAuthorityResponse.authorities:type_name -> pando.v1.Authority
-	96,  // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	96,  // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
-	95,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
+	100, // 51: pando.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	100, // 52: pando.v1.Job.last_success:type_name -> google.protobuf.Timestamp
+	99,  // 53: pando.v1.Job.last_duration:type_name -> google.protobuf.Duration
 	48,  // 54: pando.v1.ListJobsResponse.jobs:type_name -> pando.v1.Job
-	92,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
-	96,  // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
+	95,  // 55: pando.v1.Entry.claims:type_name -> pando.v1.Entry.ClaimsEntry
+	100, // 56: pando.v1.Entry.created_at:type_name -> google.protobuf.Timestamp
+	96,  // 57: pando.v1.CreateEntryRequest.claims:type_name -> pando.v1.CreateEntryRequest.ClaimsEntry
 	52,  // 58: pando.v1.ListEntriesResponse.entries:type_name -> pando.v1.Entry
-	95,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	96,  // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	96,  // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	96,  // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	99,  // 59: pando.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	100, // 60: pando.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 61: pando.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	100, // 62: pando.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
 	62,  // 63: pando.v1.ListAuditResponse.rows:type_name -> pando.v1.AuditRow
-	96,  // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
-	94,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
+	100, // 64: pando.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	97,  // 65: pando.v1.AuditRow.detail:type_name -> pando.v1.AuditRow.DetailEntry
 	64,  // 66: pando.v1.MTLS.rules:type_name -> pando.v1.MTLSRule
 	65,  // 67: pando.v1.MTLS.overrides:type_name -> pando.v1.MTLSActiveOverride
-	96,  // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
-	96,  // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
+	100, // 68: pando.v1.MTLSActiveOverride.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 69: pando.v1.MTLSPolicy.updated_at:type_name -> google.protobuf.Timestamp
 	66,  // 70: pando.v1.ListMTLSPoliciesResponse.policies:type_name -> pando.v1.MTLSPolicy
-	96,  // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
-	96,  // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	96,  // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
+	100, // 71: pando.v1.MTLSOverride.started_at:type_name -> google.protobuf.Timestamp
+	100, // 72: pando.v1.MTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 73: pando.v1.MTLSOverride.ended_at:type_name -> google.protobuf.Timestamp
 	71,  // 74: pando.v1.ListMTLSOverridesResponse.overrides:type_name -> pando.v1.MTLSOverride
-	95,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
+	99,  // 75: pando.v1.StartMTLSOverrideRequest.duration:type_name -> google.protobuf.Duration
 	78,  // 76: pando.v1.EffectiveMTLS.rules:type_name -> pando.v1.EffectiveMTLSRule
 	78,  // 77: pando.v1.EffectiveMTLS.overruled:type_name -> pando.v1.EffectiveMTLSRule
 	79,  // 78: pando.v1.EffectiveMTLS.overrides:type_name -> pando.v1.EffectiveMTLSOverride
-	96,  // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
-	95,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
+	100, // 79: pando.v1.EffectiveMTLSOverride.expires_at:type_name -> google.protobuf.Timestamp
+	99,  // 80: pando.v1.ListMTLSReadinessRequest.for:type_name -> google.protobuf.Duration
 	82,  // 81: pando.v1.ListMTLSReadinessResponse.listeners:type_name -> pando.v1.MTLSReadiness
-	96,  // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
-	96,  // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
-	96,  // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
+	100, // 82: pando.v1.MTLSReadiness.observed_since:type_name -> google.protobuf.Timestamp
+	100, // 83: pando.v1.MTLSReadiness.last_mtls:type_name -> google.protobuf.Timestamp
+	100, // 84: pando.v1.MTLSReadiness.last_plaintext:type_name -> google.protobuf.Timestamp
 	84,  // 85: pando.v1.ReportMTLSRequest.listeners:type_name -> pando.v1.MTLSListener
-	96,  // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
-	96,  // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
-	96,  // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
-	96,  // 89: pando.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	100, // 86: pando.v1.MTLSListener.observed_since:type_name -> google.protobuf.Timestamp
+	100, // 87: pando.v1.MTLSListener.last_mtls:type_name -> google.protobuf.Timestamp
+	100, // 88: pando.v1.MTLSListener.last_plaintext:type_name -> google.protobuf.Timestamp
+	100, // 89: pando.v1.Overview.at:type_name -> google.protobuf.Timestamp
 	87,  // 90: pando.v1.Overview.roles:type_name -> pando.v1.RoleOverview
 	88,  // 91: pando.v1.Overview.authorities:type_name -> pando.v1.AuthorityOverview
-	96,  // 92: pando.v1.Overview.counted_at:type_name -> google.protobuf.Timestamp
+	100, // 92: pando.v1.Overview.counted_at:type_name -> google.protobuf.Timestamp
 	89,  // 93: pando.v1.Overview.profiles:type_name -> pando.v1.ProfileOverview
 	90,  // 94: pando.v1.Overview.incidents:type_name -> pando.v1.IncidentOverview
 	48,  // 95: pando.v1.Overview.failing:type_name -> pando.v1.Job
-	96,  // 96: pando.v1.Overview.last_backup:type_name -> google.protobuf.Timestamp
+	100, // 96: pando.v1.Overview.last_backup:type_name -> google.protobuf.Timestamp
 	62,  // 97: pando.v1.Overview.audit:type_name -> pando.v1.AuditRow
 	79,  // 98: pando.v1.Overview.overrides:type_name -> pando.v1.EffectiveMTLSOverride
-	96,  // 99: pando.v1.RoleOverview.entered_at:type_name -> google.protobuf.Timestamp
-	96,  // 100: pando.v1.RoleOverview.ends_at:type_name -> google.protobuf.Timestamp
-	96,  // 101: pando.v1.RoleOverview.due_at:type_name -> google.protobuf.Timestamp
-	96,  // 102: pando.v1.AuthorityOverview.not_before:type_name -> google.protobuf.Timestamp
-	96,  // 103: pando.v1.AuthorityOverview.not_after:type_name -> google.protobuf.Timestamp
-	96,  // 104: pando.v1.AuthorityOverview.state_since:type_name -> google.protobuf.Timestamp
-	96,  // 105: pando.v1.AuthorityOverview.opens_at:type_name -> google.protobuf.Timestamp
-	96,  // 106: pando.v1.ProfileOverview.earliest:type_name -> google.protobuf.Timestamp
-	96,  // 107: pando.v1.IncidentOverview.starts_at:type_name -> google.protobuf.Timestamp
-	96,  // 108: pando.v1.IncidentOverview.deadline:type_name -> google.protobuf.Timestamp
-	1,   // 109: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
-	4,   // 110: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
-	0,   // 111: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
-	5,   // 112: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
-	7,   // 113: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
-	8,   // 114: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
-	9,   // 115: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
-	19,  // 116: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
-	20,  // 117: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
-	15,  // 118: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
-	16,  // 119: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
-	22,  // 120: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
-	24,  // 121: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
-	26,  // 122: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
-	29,  // 123: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
-	30,  // 124: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
-	32,  // 125: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
-	33,  // 126: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
-	34,  // 127: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
-	35,  // 128: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
-	36,  // 129: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
-	44,  // 130: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
-	46,  // 131: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
-	39,  // 132: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
-	40,  // 133: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
-	41,  // 134: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
-	49,  // 135: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
-	51,  // 136: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
-	60,  // 137: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
-	85,  // 138: pando.v1.OverviewService.GetOverview:input_type -> pando.v1.GetOverviewRequest
-	12,  // 139: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
-	53,  // 140: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
-	54,  // 141: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
-	55,  // 142: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
-	57,  // 143: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
-	58,  // 144: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
-	67,  // 145: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
-	69,  // 146: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
-	70,  // 147: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
-	72,  // 148: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
-	74,  // 149: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
-	75,  // 150: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
-	76,  // 151: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
-	80,  // 152: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
-	83,  // 153: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
-	1,   // 154: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
-	6,   // 155: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
-	1,   // 156: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
-	1,   // 157: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
-	10,  // 158: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
-	14,  // 159: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
-	21,  // 160: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
-	14,  // 161: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
-	17,  // 162: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
-	23,  // 163: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
-	25,  // 164: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
-	27,  // 165: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
-	28,  // 166: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
-	31,  // 167: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
-	37,  // 168: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 169: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 170: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 171: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
-	37,  // 172: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
-	45,  // 173: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
-	47,  // 174: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
-	37,  // 175: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
-	43,  // 176: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
-	42,  // 177: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
-	50,  // 178: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
-	48,  // 179: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
-	61,  // 180: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
-	86,  // 181: pando.v1.OverviewService.GetOverview:output_type -> pando.v1.Overview
-	13,  // 182: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
-	52,  // 183: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
-	52,  // 184: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
-	56,  // 185: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
-	97,  // 186: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
-	59,  // 187: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
-	68,  // 188: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
-	66,  // 189: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
-	97,  // 190: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
-	73,  // 191: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
-	71,  // 192: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
-	71,  // 193: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
-	77,  // 194: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
-	81,  // 195: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
-	97,  // 196: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
-	154, // [154:197] is the sub-list for method output_type
-	111, // [111:154] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	100, // 99: pando.v1.RoleOverview.entered_at:type_name -> google.protobuf.Timestamp
+	100, // 100: pando.v1.RoleOverview.ends_at:type_name -> google.protobuf.Timestamp
+	100, // 101: pando.v1.RoleOverview.due_at:type_name -> google.protobuf.Timestamp
+	100, // 102: pando.v1.AuthorityOverview.not_before:type_name -> google.protobuf.Timestamp
+	100, // 103: pando.v1.AuthorityOverview.not_after:type_name -> google.protobuf.Timestamp
+	100, // 104: pando.v1.AuthorityOverview.state_since:type_name -> google.protobuf.Timestamp
+	100, // 105: pando.v1.AuthorityOverview.opens_at:type_name -> google.protobuf.Timestamp
+	100, // 106: pando.v1.ProfileOverview.earliest:type_name -> google.protobuf.Timestamp
+	100, // 107: pando.v1.IncidentOverview.starts_at:type_name -> google.protobuf.Timestamp
+	100, // 108: pando.v1.IncidentOverview.deadline:type_name -> google.protobuf.Timestamp
+	100, // 109: pando.v1.Diagnosis.at:type_name -> google.protobuf.Timestamp
+	93,  // 110: pando.v1.Diagnosis.checks:type_name -> pando.v1.Check
+	98,  // 111: pando.v1.Check.evidence:type_name -> pando.v1.Check.EvidenceEntry
+	1,   // 112: pando.v1.SignCertificatesResponse.Result.certificate:type_name -> pando.v1.SignCertificateResponse
+	4,   // 113: pando.v1.SignCertificatesResponse.Result.error:type_name -> pando.v1.Error
+	0,   // 114: pando.v1.CertificateService.SignCertificate:input_type -> pando.v1.SignCertificateRequest
+	5,   // 115: pando.v1.CertificateService.SignCertificates:input_type -> pando.v1.SignCertificatesRequest
+	7,   // 116: pando.v1.CertificateService.RenewCertificate:input_type -> pando.v1.RenewCertificateRequest
+	8,   // 117: pando.v1.CertificateService.GetNewestCertificate:input_type -> pando.v1.GetNewestCertificateRequest
+	9,   // 118: pando.v1.CertificateService.GetRenewalInfo:input_type -> pando.v1.GetRenewalInfoRequest
+	19,  // 119: pando.v1.CertificateService.GetCertificate:input_type -> pando.v1.GetCertificateRequest
+	20,  // 120: pando.v1.CertificateService.ListCertificates:input_type -> pando.v1.ListCertificatesRequest
+	15,  // 121: pando.v1.RevocationService.RevokeCertificate:input_type -> pando.v1.RevokeCertificateRequest
+	16,  // 122: pando.v1.RevocationService.CreateRevocation:input_type -> pando.v1.CreateRevocationRequest
+	22,  // 123: pando.v1.TrustService.GetBundle:input_type -> pando.v1.GetBundleRequest
+	24,  // 124: pando.v1.TrustService.GetTrust:input_type -> pando.v1.GetTrustRequest
+	26,  // 125: pando.v1.TrustService.WatchTrust:input_type -> pando.v1.WatchTrustRequest
+	29,  // 126: pando.v1.AuthorityService.GetAuthority:input_type -> pando.v1.GetAuthorityRequest
+	30,  // 127: pando.v1.AuthorityService.ListAuthorities:input_type -> pando.v1.ListAuthoritiesRequest
+	32,  // 128: pando.v1.AuthorityService.PrepareAuthority:input_type -> pando.v1.PrepareAuthorityRequest
+	33,  // 129: pando.v1.AuthorityService.RotateAuthority:input_type -> pando.v1.RotateAuthorityRequest
+	34,  // 130: pando.v1.AuthorityService.ActivateAuthority:input_type -> pando.v1.ActivateAuthorityRequest
+	35,  // 131: pando.v1.AuthorityService.TaintAuthority:input_type -> pando.v1.TaintAuthorityRequest
+	36,  // 132: pando.v1.AuthorityService.RevokeAuthority:input_type -> pando.v1.RevokeAuthorityRequest
+	44,  // 133: pando.v1.AuthorityService.RequestAuthority:input_type -> pando.v1.RequestAuthorityRequest
+	46,  // 134: pando.v1.AuthorityService.ImportAuthority:input_type -> pando.v1.ImportAuthorityRequest
+	39,  // 135: pando.v1.IncidentService.CreateIncident:input_type -> pando.v1.CreateIncidentRequest
+	40,  // 136: pando.v1.IncidentService.GetIncident:input_type -> pando.v1.GetIncidentRequest
+	41,  // 137: pando.v1.IncidentService.ListIncidents:input_type -> pando.v1.ListIncidentsRequest
+	49,  // 138: pando.v1.ScheduleService.ListJobs:input_type -> pando.v1.ListJobsRequest
+	51,  // 139: pando.v1.ScheduleService.RunJob:input_type -> pando.v1.RunJobRequest
+	60,  // 140: pando.v1.AuditService.ListAudit:input_type -> pando.v1.ListAuditRequest
+	85,  // 141: pando.v1.OverviewService.GetOverview:input_type -> pando.v1.GetOverviewRequest
+	91,  // 142: pando.v1.DiagnosisService.GetDiagnosis:input_type -> pando.v1.GetDiagnosisRequest
+	12,  // 143: pando.v1.IdentityService.ListIdentities:input_type -> pando.v1.ListIdentitiesRequest
+	53,  // 144: pando.v1.EntryService.CreateEntry:input_type -> pando.v1.CreateEntryRequest
+	54,  // 145: pando.v1.EntryService.GetEntry:input_type -> pando.v1.GetEntryRequest
+	55,  // 146: pando.v1.EntryService.ListEntries:input_type -> pando.v1.ListEntriesRequest
+	57,  // 147: pando.v1.EntryService.DeleteEntry:input_type -> pando.v1.DeleteEntryRequest
+	58,  // 148: pando.v1.JoinTokenService.CreateJoinToken:input_type -> pando.v1.CreateJoinTokenRequest
+	67,  // 149: pando.v1.MTLSService.ListMTLSPolicies:input_type -> pando.v1.ListMTLSPoliciesRequest
+	69,  // 150: pando.v1.MTLSService.SetMTLSPolicy:input_type -> pando.v1.SetMTLSPolicyRequest
+	70,  // 151: pando.v1.MTLSService.DeleteMTLSPolicy:input_type -> pando.v1.DeleteMTLSPolicyRequest
+	72,  // 152: pando.v1.MTLSService.ListMTLSOverrides:input_type -> pando.v1.ListMTLSOverridesRequest
+	74,  // 153: pando.v1.MTLSService.StartMTLSOverride:input_type -> pando.v1.StartMTLSOverrideRequest
+	75,  // 154: pando.v1.MTLSService.EndMTLSOverride:input_type -> pando.v1.EndMTLSOverrideRequest
+	76,  // 155: pando.v1.MTLSService.GetEffectiveMTLS:input_type -> pando.v1.GetEffectiveMTLSRequest
+	80,  // 156: pando.v1.MTLSService.ListMTLSReadiness:input_type -> pando.v1.ListMTLSReadinessRequest
+	83,  // 157: pando.v1.MTLSService.ReportMTLS:input_type -> pando.v1.ReportMTLSRequest
+	1,   // 158: pando.v1.CertificateService.SignCertificate:output_type -> pando.v1.SignCertificateResponse
+	6,   // 159: pando.v1.CertificateService.SignCertificates:output_type -> pando.v1.SignCertificatesResponse
+	1,   // 160: pando.v1.CertificateService.RenewCertificate:output_type -> pando.v1.SignCertificateResponse
+	1,   // 161: pando.v1.CertificateService.GetNewestCertificate:output_type -> pando.v1.SignCertificateResponse
+	10,  // 162: pando.v1.CertificateService.GetRenewalInfo:output_type -> pando.v1.RenewalInfo
+	14,  // 163: pando.v1.CertificateService.GetCertificate:output_type -> pando.v1.Certificate
+	21,  // 164: pando.v1.CertificateService.ListCertificates:output_type -> pando.v1.ListCertificatesResponse
+	14,  // 165: pando.v1.RevocationService.RevokeCertificate:output_type -> pando.v1.Certificate
+	17,  // 166: pando.v1.RevocationService.CreateRevocation:output_type -> pando.v1.CreateRevocationResponse
+	23,  // 167: pando.v1.TrustService.GetBundle:output_type -> pando.v1.GetBundleResponse
+	25,  // 168: pando.v1.TrustService.GetTrust:output_type -> pando.v1.GetTrustResponse
+	27,  // 169: pando.v1.TrustService.WatchTrust:output_type -> pando.v1.WatchTrustResponse
+	28,  // 170: pando.v1.AuthorityService.GetAuthority:output_type -> pando.v1.Authority
+	31,  // 171: pando.v1.AuthorityService.ListAuthorities:output_type -> pando.v1.ListAuthoritiesResponse
+	37,  // 172: pando.v1.AuthorityService.PrepareAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 173: pando.v1.AuthorityService.RotateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 174: pando.v1.AuthorityService.ActivateAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 175: pando.v1.AuthorityService.TaintAuthority:output_type -> pando.v1.AuthorityOutcome
+	37,  // 176: pando.v1.AuthorityService.RevokeAuthority:output_type -> pando.v1.AuthorityOutcome
+	45,  // 177: pando.v1.AuthorityService.RequestAuthority:output_type -> pando.v1.RequestAuthorityResponse
+	47,  // 178: pando.v1.AuthorityService.ImportAuthority:output_type -> pando.v1.ImportAuthorityResponse
+	37,  // 179: pando.v1.IncidentService.CreateIncident:output_type -> pando.v1.AuthorityOutcome
+	43,  // 180: pando.v1.IncidentService.GetIncident:output_type -> pando.v1.Incident
+	42,  // 181: pando.v1.IncidentService.ListIncidents:output_type -> pando.v1.ListIncidentsResponse
+	50,  // 182: pando.v1.ScheduleService.ListJobs:output_type -> pando.v1.ListJobsResponse
+	48,  // 183: pando.v1.ScheduleService.RunJob:output_type -> pando.v1.Job
+	61,  // 184: pando.v1.AuditService.ListAudit:output_type -> pando.v1.ListAuditResponse
+	86,  // 185: pando.v1.OverviewService.GetOverview:output_type -> pando.v1.Overview
+	92,  // 186: pando.v1.DiagnosisService.GetDiagnosis:output_type -> pando.v1.Diagnosis
+	13,  // 187: pando.v1.IdentityService.ListIdentities:output_type -> pando.v1.ListIdentitiesResponse
+	52,  // 188: pando.v1.EntryService.CreateEntry:output_type -> pando.v1.Entry
+	52,  // 189: pando.v1.EntryService.GetEntry:output_type -> pando.v1.Entry
+	56,  // 190: pando.v1.EntryService.ListEntries:output_type -> pando.v1.ListEntriesResponse
+	101, // 191: pando.v1.EntryService.DeleteEntry:output_type -> google.protobuf.Empty
+	59,  // 192: pando.v1.JoinTokenService.CreateJoinToken:output_type -> pando.v1.JoinToken
+	68,  // 193: pando.v1.MTLSService.ListMTLSPolicies:output_type -> pando.v1.ListMTLSPoliciesResponse
+	66,  // 194: pando.v1.MTLSService.SetMTLSPolicy:output_type -> pando.v1.MTLSPolicy
+	101, // 195: pando.v1.MTLSService.DeleteMTLSPolicy:output_type -> google.protobuf.Empty
+	73,  // 196: pando.v1.MTLSService.ListMTLSOverrides:output_type -> pando.v1.ListMTLSOverridesResponse
+	71,  // 197: pando.v1.MTLSService.StartMTLSOverride:output_type -> pando.v1.MTLSOverride
+	71,  // 198: pando.v1.MTLSService.EndMTLSOverride:output_type -> pando.v1.MTLSOverride
+	77,  // 199: pando.v1.MTLSService.GetEffectiveMTLS:output_type -> pando.v1.EffectiveMTLS
+	81,  // 200: pando.v1.MTLSService.ListMTLSReadiness:output_type -> pando.v1.ListMTLSReadinessResponse
+	101, // 201: pando.v1.MTLSService.ReportMTLS:output_type -> google.protobuf.Empty
+	158, // [158:202] is the sub-list for method output_type
+	114, // [114:158] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_v1_pando_proto_init() }
@@ -7999,7 +8217,7 @@ func file_v1_pando_proto_init() {
 	file_v1_pando_proto_msgTypes[69].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[70].OneofWrappers = []any{}
 	file_v1_pando_proto_msgTypes[90].OneofWrappers = []any{}
-	file_v1_pando_proto_msgTypes[91].OneofWrappers = []any{
+	file_v1_pando_proto_msgTypes[94].OneofWrappers = []any{
 		(*SignCertificatesResponse_Result_Certificate)(nil),
 		(*SignCertificatesResponse_Result_Error)(nil),
 	}
@@ -8009,9 +8227,9 @@ func file_v1_pando_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_pando_proto_rawDesc), len(file_v1_pando_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   95,
+			NumMessages:   99,
 			NumExtensions: 0,
-			NumServices:   12,
+			NumServices:   13,
 		},
 		GoTypes:           file_v1_pando_proto_goTypes,
 		DependencyIndexes: file_v1_pando_proto_depIdxs,

@@ -1772,6 +1772,116 @@ var OverviewService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	DiagnosisService_GetDiagnosis_FullMethodName = "/pando.v1.DiagnosisService/GetDiagnosis"
+)
+
+// DiagnosisServiceClient is the client API for DiagnosisService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// DiagnosisService tells what is wrong.
+type DiagnosisServiceClient interface {
+	// GetDiagnosis has the replica that answers look for what is wrong: with itself, with its
+	// configuration, and with the state that it shares with others. Requires the role viewer.
+	GetDiagnosis(ctx context.Context, in *GetDiagnosisRequest, opts ...grpc.CallOption) (*Diagnosis, error)
+}
+
+type diagnosisServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewDiagnosisServiceClient(cc grpc.ClientConnInterface) DiagnosisServiceClient {
+	return &diagnosisServiceClient{cc}
+}
+
+func (c *diagnosisServiceClient) GetDiagnosis(ctx context.Context, in *GetDiagnosisRequest, opts ...grpc.CallOption) (*Diagnosis, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Diagnosis)
+	err := c.cc.Invoke(ctx, DiagnosisService_GetDiagnosis_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// DiagnosisServiceServer is the server API for DiagnosisService service.
+// All implementations must embed UnimplementedDiagnosisServiceServer
+// for forward compatibility.
+//
+// DiagnosisService tells what is wrong.
+type DiagnosisServiceServer interface {
+	// GetDiagnosis has the replica that answers look for what is wrong: with itself, with its
+	// configuration, and with the state that it shares with others. Requires the role viewer.
+	GetDiagnosis(context.Context, *GetDiagnosisRequest) (*Diagnosis, error)
+	mustEmbedUnimplementedDiagnosisServiceServer()
+}
+
+// UnimplementedDiagnosisServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedDiagnosisServiceServer struct{}
+
+func (UnimplementedDiagnosisServiceServer) GetDiagnosis(context.Context, *GetDiagnosisRequest) (*Diagnosis, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDiagnosis not implemented")
+}
+func (UnimplementedDiagnosisServiceServer) mustEmbedUnimplementedDiagnosisServiceServer() {}
+func (UnimplementedDiagnosisServiceServer) testEmbeddedByValue()                          {}
+
+// UnsafeDiagnosisServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to DiagnosisServiceServer will
+// result in compilation errors.
+type UnsafeDiagnosisServiceServer interface {
+	mustEmbedUnimplementedDiagnosisServiceServer()
+}
+
+func RegisterDiagnosisServiceServer(s grpc.ServiceRegistrar, srv DiagnosisServiceServer) {
+	// If the following call panics, it indicates UnimplementedDiagnosisServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&DiagnosisService_ServiceDesc, srv)
+}
+
+func _DiagnosisService_GetDiagnosis_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDiagnosisRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DiagnosisServiceServer).GetDiagnosis(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DiagnosisService_GetDiagnosis_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DiagnosisServiceServer).GetDiagnosis(ctx, req.(*GetDiagnosisRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// DiagnosisService_ServiceDesc is the grpc.ServiceDesc for DiagnosisService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var DiagnosisService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "pando.v1.DiagnosisService",
+	HandlerType: (*DiagnosisServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetDiagnosis",
+			Handler:    _DiagnosisService_GetDiagnosis_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "v1/pando.proto",
+}
+
+const (
 	IdentityService_ListIdentities_FullMethodName = "/pando.v1.IdentityService/ListIdentities"
 )
 

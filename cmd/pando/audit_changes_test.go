@@ -49,7 +49,7 @@ func TestEveryChangeLeavesARow(t *testing.T) {
 	reads := []server.Operation{
 		server.OpGetCertificate, server.OpListCertificates, server.OpGetNewest, server.OpRenewalInfo, server.OpListIdentities,
 		server.OpGetBundle, server.OpGetEntry, server.OpListEntries, server.OpGetAuthority, server.OpListAuthorities,
-		server.OpListJobs, server.OpGetIncident, server.OpListIncidents, server.OpListAudit, server.OpGetOverview,
+		server.OpListJobs, server.OpGetIncident, server.OpListIncidents, server.OpListAudit, server.OpGetOverview, server.OpDiagnose,
 		server.OpListMTLSPolicies, server.OpListMTLSOverrides, server.OpGetEffectiveMTLS, server.OpListMTLSReadiness,
 		// Issuance is a record; an acknowledgement is told with the poll, and is no change, nor is what a
 		// program has seen.

@@ -40,6 +40,8 @@ type database interface {
 	store.Health
 	store.Snapshots
 	store.Milestones
+	store.Inspection
+	store.Replicas
 	server.EntryStore
 	io.Closer
 }

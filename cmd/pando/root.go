@@ -25,6 +25,9 @@ const (
 	exitDenied      = 4 // not authenticated, or not allowed
 	exitUnavailable = 5 // the server or the database cannot be reached; try again
 	exitNotReady    = 6 // the question was answered with no
+
+	exitWarning  = 10 // pando doctor has found something that can wait
+	exitCritical = 11 // pando doctor has found something that cannot
 )
 
 // completionName is the name that cobra gives to the command of addCompletion.
@@ -85,6 +88,7 @@ func newRootCommand(io stdio) *cobra.Command {
 		newCeremonyCommand(io),
 		newCertCommand(io),
 		newDemoCommand(io),
+		newDoctorCommand(io),
 		newInitCommand(io),
 		newMigrateCommand(io),
 		newRecoverCommand(io),

@@ -15,6 +15,7 @@ import (
 	"github.com/pando-ca/pando/rotation"
 	"github.com/pando-ca/pando/server"
 	"github.com/pando-ca/pando/server/auth"
+	"github.com/pando-ca/pando/server/diagnosis"
 	"github.com/pando-ca/pando/server/metrics"
 	"github.com/pando-ca/pando/store"
 )
@@ -22,8 +23,9 @@ import (
 // daemon is a running server: its parts, in the order in which they are built. They are taken
 // down in the opposite order.
 type daemon struct {
-	cfg *config
-	log *slog.Logger
+	cfg  *config
+	log  *slog.Logger
+	name string // tells this replica apart
 
 	tracing   *tracing // nil: nothing is traced
 	db        database
@@ -37,7 +39,6 @@ type daemon struct {
 	publisher *rotation.Publisher
 	scheduler *rotation.Scheduler
 	roles     roles
-	replica   string // its name in the leases
 	leased    []*rotation.Leased
 	serving   *server.Serving
 	health    *health
@@ -49,7 +50,7 @@ type daemon struct {
 // configuration, the database or the keys shows. It serves nothing yet. On an error nothing is
 // left open.
 func newDaemon(ctx context.Context, cfg *config, sealKeyText string, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log}
+	d := &daemon{cfg: cfg, log: log, name: replicaName()}
 	vault, err := openVault(sealKeyText, cfg.SealKeyFile)
 	if err != nil {
 		return nil, err
@@ -128,10 +129,15 @@ func (d *daemon) openService(ctx context.Context, v *vault) error {
 	if err != nil {
 		return err
 	}
+	examiner, err := newExaminer(d.cfg, d.db, v, diagnosis.Config{Fleet: fleetOf{d}, Jobs: d.scheduler, Log: d.log})
+	if err != nil {
+		return err
+	}
 	d.service, err = server.New(server.Config{
+		Diagnostics: examiner, Version: version.Version,
 		Set: set, Issuances: d.batcher, Records: d.db, Entries: d.db, Tokens: d.db, Revocations: d.db,
 		Acks: d.db, Holdings: d.db, Fleet: d.db, CRLs: d.db, MTLS: d.db, Imports: imports{importer},
-		Rotation: authorityStatus{d.rotator, d.publisher}, Progress: progress{&d.roles, d.rotator, d.replica}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
+		Rotation: authorityStatus{d.rotator, d.publisher}, Progress: progress{&d.roles, d.rotator, d.name}, Jobs: jobStatus{d.scheduler}, Audits: d.db,
 		Orders: byHand{d.rotator}, Incidents: byHand{d.rotator}, Milestones: d.db,
 		Profiles: d.profiles, Administrators: administrators, Issuers: issuers,
 		IdentityRate: d.cfg.Limits.IdentityRate, IdentityBurst: d.cfg.Limits.IdentityBurst,
@@ -187,7 +193,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// What works in the background does so until the last request is answered.
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	for _, work := range []func(context.Context) error{
-		d.service.Run, d.follow, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run,
+		d.service.Run, d.follow, d.auth.Run, d.scheduler.Run, d.serving.Run, d.health.Run, d.appear,
 	} {
 		group.Go(func() error { return work(working) })
 	}

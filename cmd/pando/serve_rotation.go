@@ -22,8 +22,7 @@ func (d *daemon) openRotation(ctx context.Context, v *vault) (err error) {
 	if d.profiles, err = d.cfg.profiles(); err != nil {
 		return err
 	}
-	holder := replicaName()
-	d.replica = holder
+	holder := d.name
 	d.rotator, err = rotation.NewRotator(rotation.RotatorConfig{
 		Store: d.db, Keys: v.keys, Policy: d.cfg.rotationPolicy(d.profiles), URLs: d.cfg.urls(),
 		Holder: holder, LeaseTTL: time.Duration(d.cfg.Rotation.Lease), CRLShards: d.cfg.CRL.Shards, Log: d.log,

@@ -42,6 +42,8 @@ func TestWireShapesAreThoseOfTheAPI(t *testing.T) {
 		"csr":           {authorityCSRJSON{}, &apiv1.RequestAuthorityResponse{}},
 		"import":        {importAuthorityJSON{}, &apiv1.ImportAuthorityRequest{}},
 		"imported":      {authorityListJSON{}, &apiv1.ImportAuthorityResponse{}},
+		"diagnosis":     {diagnosisJSON{}, &apiv1.Diagnosis{}},
+		"check":         {checkJSON{}, &apiv1.Check{}},
 		"revocation":    {createRevocationJSON{}, &apiv1.CreateRevocationRequest{}},
 		"revoked":       {revocationJSON{}, &apiv1.CreateRevocationResponse{}},
 		"policy":        {mtlsPolicyJSON{}, &apiv1.MTLSPolicy{}},

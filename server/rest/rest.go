@@ -90,6 +90,7 @@ func newRest(cfg Config) (*rest, error) {
 	d.importRoutes()
 	d.scheduleRoutes()
 	d.auditRoutes()
+	d.diagnosisRoutes()
 	d.mtlsRoutes()
 	d.overviewRoutes()
 	return d, d.serveDescription()

@@ -43,6 +43,8 @@ func operationOf(method string) server.Operation {
 		return server.OpListAudit
 	case apiv1.OverviewService_GetOverview_FullMethodName:
 		return server.OpGetOverview
+	case apiv1.DiagnosisService_GetDiagnosis_FullMethodName:
+		return server.OpDiagnose
 	case apiv1.RevocationService_RevokeCertificate_FullMethodName:
 		return server.OpRevokeCertificate
 	case apiv1.RevocationService_CreateRevocation_FullMethodName:

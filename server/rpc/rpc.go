@@ -104,6 +104,7 @@ func New(cfg Config) (*Server, error) {
 	apiv1.RegisterIncidentServiceServer(s, &incidents{service: cfg.Service})
 	apiv1.RegisterScheduleServiceServer(s, &schedule{service: cfg.Service})
 	apiv1.RegisterAuditServiceServer(s, &audit{service: cfg.Service})
+	apiv1.RegisterDiagnosisServiceServer(s, &diagnosis{service: cfg.Service})
 	apiv1.RegisterMTLSServiceServer(s, &mtlsModes{service: cfg.Service})
 	apiv1.RegisterOverviewServiceServer(s, &overview{service: cfg.Service})
 	healthpb.RegisterHealthServer(s, s.health)

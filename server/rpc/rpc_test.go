@@ -61,7 +61,7 @@ func TestReflectionNamesTheServices(t *testing.T) {
 	want := []string{
 		"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
 		"pando.v1.AuditService",
-		"pando.v1.AuthorityService", "pando.v1.CertificateService", "pando.v1.EntryService", "pando.v1.IdentityService", "pando.v1.IncidentService", "pando.v1.JoinTokenService", "pando.v1.MTLSService",
+		"pando.v1.AuthorityService", "pando.v1.CertificateService", "pando.v1.DiagnosisService", "pando.v1.EntryService", "pando.v1.IdentityService", "pando.v1.IncidentService", "pando.v1.JoinTokenService", "pando.v1.MTLSService",
 		"pando.v1.OverviewService", "pando.v1.RevocationService",
 		"pando.v1.ScheduleService", "pando.v1.TrustService",
 	}

@@ -135,6 +135,13 @@ func TestPlans(t *testing.T) {
 			t.Errorf("plan does more than look into the index of each day that lives:\n%s", plan)
 		}
 	})
+	t.Run("the use of an entry is a look into the index of each day", func(t *testing.T) {
+		plan := explain(t, s, listPlanSQL, entryUsesSQL, now, now, 2000)
+		index := strings.Count(plan, "_spiffe_id_not_after_idx on certificates_d")
+		if index == 0 || index != strings.Count(plan, " on certificates_d") || strings.Contains(plan, "certificates_d20310304") {
+			t.Errorf("plan does more than look into the index of each day:\n%s", plan)
+		}
+	})
 	t.Run("live certificates are a range for each issuer", func(t *testing.T) {
 		plan := explain(t, s, listPlanSQL, liveCountsSQL, now, day)
 		checkPlan(t, strings.ReplaceAll(plan, "HashAggregate", "Aggregate"), "_issuer_not_after_idx")

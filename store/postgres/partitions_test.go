@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -140,4 +141,25 @@ func TestInsertionsGoOnWhilePartitionsComeAndGo(t *testing.T) {
 	if got := len(partitionsOf(t, s)); got != 11 {
 		t.Errorf("%d partitions, want 11", got)
 	}
+}
+
+// TestPartitionsUntil: what is made ahead reaches to its first gap.
+func TestPartitionsUntil(t *testing.T) {
+	ctx, now, s := t.Context(), storetest.Now(), newStore(t)
+	today := now.Truncate(24 * time.Hour)
+	reaches := func(when string, want time.Time) {
+		t.Helper()
+		if until, err := s.PartitionsUntil(ctx, now); err != nil || !until.Equal(want) {
+			t.Errorf("%s: until %s, %v, want %s", when, until, err, want)
+		}
+	}
+	reaches("before there is one", today)
+	if err := s.Prepare(ctx, now, now.Add(3*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	reaches("with three days ahead", today.Add(4*24*time.Hour))
+	if _, err := s.pool.Exec(ctx, "DROP TABLE "+partitionName(dayOf(now)+2)); err != nil {
+		t.Fatal(err)
+	}
+	reaches("with a gap", today.Add(2*24*time.Hour))
 }

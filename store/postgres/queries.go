@@ -68,6 +68,8 @@ var (
 	entryDeleteSQL string
 	//go:embed queries/entry_insert.sql
 	entryInsertSQL string
+	//go:embed queries/entry_uses.sql
+	entryUsesSQL string
 	//go:embed queries/entry_version.sql
 	entryVersionSQL string
 	//go:embed queries/entry_version_bump.sql
@@ -130,6 +132,8 @@ var (
 	leaseAcquireSQL string
 	//go:embed queries/lease_release.sql
 	leaseReleaseSQL string
+	//go:embed queries/lease_states.sql
+	leaseStatesSQL string
 	//go:embed queries/list_plan.sql
 	listPlanSQL string
 	//go:embed queries/listen.sql
@@ -206,6 +210,8 @@ var (
 	pruneMTLSReportsSQL string
 	//go:embed queries/prune_replays.sql
 	pruneReplaysSQL string
+	//go:embed queries/prune_replicas.sql
+	pruneReplicasSQL string
 	//go:embed queries/prune_revocations.sql
 	pruneRevocationsSQL string
 	//go:embed queries/prune_tokens.sql
@@ -222,6 +228,12 @@ var (
 	recordsRevokedSQL string
 	//go:embed queries/refusals.sql
 	refusalsSQL string
+	//go:embed queries/replica_delete.sql
+	replicaDeleteSQL string
+	//go:embed queries/replica_put.sql
+	replicaPutSQL string
+	//go:embed queries/replicas.sql
+	replicasSQL string
 	//go:embed queries/restore_clear.sql
 	restoreClearSQL string
 	//go:embed queries/restore_used.sql
@@ -254,6 +266,8 @@ var (
 	revocationNumberTouchSQL string
 	//go:embed queries/revocations_since.sql
 	revocationsSinceSQL string
+	//go:embed queries/schema_version.sql
+	schemaVersionSQL string
 	//go:embed queries/selected_by_identity.sql
 	selectedByIdentitySQL string
 	//go:embed queries/selected_by_issuer.sql

@@ -66,6 +66,8 @@ var (
 	_ store.Upkeep        = (*Store)(nil)
 	_ store.Health        = (*Store)(nil)
 	_ store.Snapshots     = (*Store)(nil)
+	_ store.Replicas      = (*Store)(nil)
+	_ store.Inspection    = (*Store)(nil)
 	_ store.Milestones    = (*Store)(nil)
 )
 

@@ -15,6 +15,7 @@ func writeQueries() []string {
 		keyIntentInsertSQL, keyIntentClaimSQL, keyIntentDeleteSQL, keyIntentsDoomSQL, keyIntentsHeldSQL, keyHeldSQL, keysReleaseSQL,
 		authorityRequestInsertSQL, authorityRequestDeleteSQL, authorityRequestClaimSQL,
 		milestoneReachSQL,
+		replicaPutSQL, replicaDeleteSQL, pruneReplicasSQL,
 		mtlsVersionNextSQL, mtlsPolicyVersionSQL, mtlsPolicyPutSQL, mtlsPolicyDeleteSQL, mtlsPolicyCountsSQL,
 		mtlsOverrideInsertSQL, mtlsOverridesCountSQL, mtlsOverrideEndSQL, mtlsOverrideSQL,
 		mtlsReportSQL, pruneMTLSReportsSQL, pruneMTLSOverridesSQL,
@@ -38,6 +39,7 @@ func readQueries() []string {
 		crlsSQL, crlSQL, crlNumberSQL, crlEntriesSQL,
 		keyIntentsDoomedSQL, authorityRequestSQL, milestoneSQL,
 		mtlsVersionSQL, mtlsPoliciesSQL, mtlsOverridesSQL, mtlsReportsSQL, mtlsReportsCountSQL,
+		schemaVersionSQL, leaseStatesSQL, entryUsesSQL, replicasSQL,
 	}
 }
 

@@ -40,6 +40,8 @@ type Store interface {
 	store.Health
 	store.Snapshots
 	store.Milestones
+	store.Inspection
+	store.Replicas
 }
 
 // Run runs the suite. open returns an empty, migrated store that is closed when its test ends.
@@ -145,6 +147,10 @@ func RunReplicas(t *testing.T, open func(*testing.T) (a, b Store)) {
 		"pruning drops the CRLs of authorities that are gone":            testPruneCRLs,
 		"milestones are noted with an audit row":                         testMilestones,
 		"a snapshot is of one moment":                                    testSnapshot,
+		"the schema is that of the last migration":                       testSchemaVersion,
+		"replicas are seen, and forgotten":                               testReplicas,
+		"leases are listed with what is left of them":                    testLeaseStates,
+		"an entry is in use while its identity has a certificate":        testEntryUses,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

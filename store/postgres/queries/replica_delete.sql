@@ -1,0 +1,1 @@
+DELETE FROM replicas WHERE name = $1
