@@ -145,8 +145,17 @@ type backupJSON struct {
 	Rows        int64          `json:"rows"`
 	Size        int64          `json:"size,omitempty"`
 	SHA256      string         `json:"sha256,omitempty"`
+	Proof       proof          `json:"proof,omitempty"`
 	Tables      []tableJSON    `json:"tables"`
 }
+
+// proof is what a reading to the end has proven; empty where nobody has read that far.
+type proof string
+
+const (
+	proofWhole  proof = "whole"  // it is what was written; nobody has said who wrote it
+	proofOrigin proof = "origin" // and was made with the seal key that was given
+)
 
 // tableJSON is how much of a table there is.
 type tableJSON struct {
@@ -154,10 +163,10 @@ type tableJSON struct {
 	Rows int64  `json:"rows"`
 }
 
-func backupResult(path string, b *backup.Summary, now time.Time) result {
+func backupResult(path string, b *backup.Summary, proven proof, now time.Time) result {
 	value := backupJSON{
 		File: path, CreatedAt: b.CreatedAt, TrustDomain: b.TrustDomain, Records: b.Records, Engine: b.Engine, Pando: b.Pando,
-		Schema: b.Schema, Rows: b.Rows(), Size: b.Size, SHA256: b.SHA256,
+		Schema: b.Schema, Rows: b.Rows(), Size: b.Size, SHA256: b.SHA256, Proof: proven,
 	}
 	for _, t := range b.Tables {
 		value.Tables = append(value.Tables, tableJSON{t.Name, t.Rows})
@@ -172,6 +181,12 @@ func backupResult(path string, b *backup.Summary, now time.Time) result {
 		if b.SHA256 != "" {
 			fact(w, "Size", strconv.FormatInt(b.Size, 10))
 			fact(w, "SHA-256", b.SHA256)
+		}
+		switch proven {
+		case proofWhole:
+			fact(w, "Verdict", "whole; that this CA has made it takes --seal-key-file")
+		case proofOrigin:
+			fact(w, "Verdict", "whole, and made with this seal key")
 		}
 		for _, t := range value.Tables {
 			fact(w, "  "+t.Name, strconv.FormatInt(t.Rows, 10))

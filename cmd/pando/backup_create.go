@@ -56,7 +56,7 @@ It takes the seal key, which is not in the backup, to seal a proof that it comes
 		if err != nil {
 			return err
 		}
-		return backupResult(f.out, made, now).write(io.out, output.value)
+		return backupResult(f.out, made, proofOrigin, now).write(io.out, output.value)
 	}
 	return cmd
 }

@@ -63,7 +63,7 @@ restore means to workloads.`,
 				fmt.Fprintf(io.err, "pando: restored, but it cannot be served as it is: %v\n", err)
 			}
 		}
-		return backupResult(args[0], restored, now).write(io.out, output.value)
+		return backupResult(args[0], restored, "", now).write(io.out, output.value)
 	}
 	return cmd
 }

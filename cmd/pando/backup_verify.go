@@ -37,12 +37,16 @@ a file that opens.`,
 			}
 			check.Unseal = v.openProof
 		}
+		proven := proofWhole
+		if check.Unseal != nil {
+			proven = proofOrigin
+		}
 		check.Progress = rowsBar(io, "reading")
 		found, err := backup.Verify(check)
 		if err != nil {
 			return err
 		}
-		return backupResult(args[0], found, time.Now()).write(io.out, output.value)
+		return backupResult(args[0], found, proven, time.Now()).write(io.out, output.value)
 	}
 	return cmd
 }
@@ -70,7 +74,7 @@ beginning is read; pando backup verify reads it all.`,
 			return err
 		}
 		defer f.Close()
-		return backupResult(args[0], &backup.Summary{Header: *f.Header()}, time.Now()).write(io.out, output.value)
+		return backupResult(args[0], &backup.Summary{Header: *f.Header()}, "", time.Now()).write(io.out, output.value)
 	}
 	return cmd
 }

@@ -35,7 +35,7 @@ func (s configSource) load() (config, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return config{}, fmt.Errorf("configuration: %w", err)
 	case required && s.file == "":
-		return config{}, fmt.Errorf("there is no %s in %s: make a CA there with pando init", configName, s.data)
+		return config{}, fmt.Errorf("there is no %s in %s: make a CA there with pando init; for one that is to be restored bring its own, and its seal key", configName, s.data)
 	case required:
 		return config{}, fmt.Errorf("configuration: %w", err)
 	}
