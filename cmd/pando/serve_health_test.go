@@ -224,7 +224,7 @@ func stopSessions(t *testing.T, url string) (release func()) {
 // holdSQLite takes the lock for writing, until release is called.
 func holdSQLite(t *testing.T, path string) (release func()) {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}
