@@ -52,11 +52,6 @@ const (
 	ObstacleTooMany     Obstacle = "too_many_instances" // more than are kept: some may be missing
 )
 
-// Obstacles lists every obstacle.
-func Obstacles() []Obstacle {
-	return []Obstacle{ObstaclePlaintext, ObstacleNotObserved, ObstacleNoMTLS, ObstacleOverride, ObstacleTooMany}
-}
-
 // Verdict is whether a listener of all instances of a program could be strict.
 type Verdict struct {
 	Obstacles     []Obstacle // none: it is ready

@@ -22,9 +22,6 @@ import (
 // TestCRLsWithOpenssl revokes a certificate of a running server, fetches the lists that the certificates
 // name over plain HTTP, and has openssl judge both chains.
 func TestCRLsWithOpenssl(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts Postgres and a server")
-	}
 	t.Setenv("PANDO_URLS_CRL", "http://pki.example.org/v1/crls/{authority}/{shard}.crl")
 	t.Setenv("PANDO_CRL_SCHEDULE", "@every 1s")
 	t.Setenv("PANDO_CRL_SHARDS", "4")

@@ -83,9 +83,6 @@ func TestDoctorOnPostgres(t *testing.T) {
 
 // TestDoctorSeesReplicas has two replicas on one Postgres, and then one more whose clock is wrong.
 func TestDoctorSeesReplicas(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts Postgres and two servers")
-	}
 	database := pgtest.New(t)
 	d := newDeployment(t, database)
 	d.serve(t)
